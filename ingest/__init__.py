@@ -1,0 +1,1 @@
+"""From paths to Documents: text with its places kept."""
