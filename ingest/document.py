@@ -1,0 +1,121 @@
+"""The nouns of the text wing: Source, Document, Segment, Span, Page, Skipped."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where bytes come from: a file, or data already read (stdin)."""
+
+    name: str
+    path: Path | None = None
+    data: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A Source that stays out of the Pack, and why."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A printed page: its number and the half-open character range it fills."""
+
+    number: int
+    start: int
+    end: int
+
+
+@dataclass(frozen=True)
+class Document:
+    """One Source read whole: its text and the places in it."""
+
+    name: str
+    text: str
+    kind: str
+    digest: str
+    pages: tuple[Page, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @cached_property
+    def line_starts(self) -> list[int]:
+        """The offset of the first character of every line."""
+        starts, position = [0], self.text.find("\n")
+        while position >= 0:
+            starts.append(position + 1)
+            position = self.text.find("\n", position + 1)
+        return starts
+
+    def line_at(self, offset: int) -> int:
+        """The line, counted from 1, that holds the character at `offset`."""
+        return bisect_right(self.line_starts, offset)
+
+    def page_at(self, offset: int) -> int | None:
+        """The number of the page that holds the character at `offset`; None without pages."""
+        index = bisect_right(self.pages, offset, key=lambda page: page.start) - 1
+        return self.pages[index].number if index >= 0 else None
+
+    def span(self, start: int, end: int) -> Span:
+        """The Span of the characters from `start` to before `end`."""
+        last = max(start, end - 1)
+        return Span(
+            name=self.name,
+            start=start,
+            end=end,
+            first_line=self.line_at(start),
+            last_line=self.line_at(last),
+            first_page=self.page_at(start),
+            last_page=self.page_at(last),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A half-open character range of a Document, with the lines and pages it lies on."""
+
+    name: str
+    start: int
+    end: int
+    first_line: int
+    last_line: int
+    first_page: int | None = None
+    last_page: int | None = None
+
+    def __str__(self) -> str:
+        """`name:12`, `name:12-15`, or `name, page 3`."""
+        if self.first_page is not None:
+            if self.last_page == self.first_page:
+                return f"{self.name}, page {self.first_page}"
+            return f"{self.name}, pages {self.first_page}-{self.last_page}"
+        if self.last_line == self.first_line:
+            return f"{self.name}:{self.first_line}"
+        return f"{self.name}:{self.first_line}-{self.last_line}"
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A stretch of a Document along its own structure: a chapter, a section, a definition."""
+
+    document: Document
+    start: int
+    end: int
+    heading: str = ""
+    level: int = 0
+
+    @property
+    def text(self) -> str:
+        """The characters of the stretch."""
+        return self.document.text[self.start : self.end]
+
+    @property
+    def span(self) -> Span:
+        """Where the stretch lies."""
+        return self.document.span(self.start, self.end)

@@ -1,0 +1,79 @@
+"""What a job and its driver say to each other: Question, Answer, Piece, Result."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass, field
+
+from longctx.ingest.document import Span
+from longctx.prompts.pack import Pack
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One thing asked of a Pack; everything before `text` is the Pack and is read once.
+
+    `choices` asks for the probability of each, without writing anything. `stream` says that the
+    words of the answer are the job's own output and may be shown as they come. `begin` is the
+    opening of the answer, given to the model as already said.
+    """
+
+    pack: Pack
+    text: str
+    max_tokens: int = 512
+    choices: tuple[str, ...] = ()
+    stop: tuple[str, ...] = ()
+    begin: str = ""
+    stream: bool = False
+    label: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The model's text, or the probabilities of the choices it was given."""
+
+    text: str = ""
+    probabilities: Mapping[str, float] = field(default_factory=dict)
+    finished: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Citation:
+    """A quote and what the search in the packed text made of it.
+
+    `state` is "verified" (the quote stands there word for word, white space aside), "repaired"
+    (the nearest text replaced it) or "unverified" (no such text; `span` is None).
+    """
+
+    quote: str
+    state: str
+    span: Span | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A finished part of a result: a finding, the summary of a chapter, a changed clause.
+
+    `label` is a word from the job's short fixed list (a severity, a kind of change).
+    """
+
+    heading: str
+    body: str
+    label: str = ""
+    citations: tuple[Citation, ...] = ()
+    confidence: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """All a job has to say: its pieces, a closing text, and the counts of what it did."""
+
+    job: str
+    pieces: tuple[Piece, ...] = ()
+    text: str = ""
+    citations: tuple[Citation, ...] = ()
+    counts: Mapping[str, int] = field(default_factory=dict)
+
+
+Job = Generator[Question | Piece, Answer | None, Result]
+"""A job yields Questions (and is sent Answers) and Pieces (and is sent None)."""
