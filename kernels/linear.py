@@ -1,0 +1,42 @@
+"""Projections whose weights may be stored in another precision than the activations."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn.functional import linear
+
+
+def project(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """Returns x [T, in] times weight [out, in] transposed, plus bias, in the dtype of `x`.
+
+    A single row is a matter of reading the weights, so it is multiplied in their own precision;
+    more rows are a matter of arithmetic, so the weights are brought to that of `x`.
+    """
+    if x.dtype == weight.dtype:
+        return linear(x, weight, bias)
+    if x.shape[0] == 1:
+        product = linear(x.to(weight.dtype), weight).to(x.dtype)
+        return product if bias is None else product + bias
+    return linear(x, weight.to(x.dtype), bias)
+
+
+class Upcast:
+    """Weights brought to one dtype in memory that is used again for the next layer.
+
+    Fresh temporaries of this size would cost a page fault for every 4 KiB of every layer.
+    """
+
+    def __init__(self, dtype: torch.dtype) -> None:
+        """Start without memory; it grows to the largest weight seen under each name."""
+        self.dtype = dtype
+        self._buffers: dict[str, Tensor] = {}
+
+    def __call__(self, name: str, weight: Tensor) -> Tensor:
+        """Returns `weight` in the dtype; valid until the next call with this `name`."""
+        if weight.dtype == self.dtype:
+            return weight
+        buffer = self._buffers.get(name)
+        if buffer is None or buffer.shape != weight.shape:
+            buffer = self._buffers[name] = torch.empty(weight.shape, dtype=self.dtype)
+        return buffer.copy_(weight)

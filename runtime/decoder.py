@@ -1,0 +1,200 @@
+"""The decoder: embedding, layers of attention and SwiGLU, final norm, head.
+
+One forward pass reads the tokens of a Step, writes their keys and values into the KVCache and
+returns what the last layer makes of them. The layers are those of Qwen2 (arXiv 2407.10671,
+section 2), Qwen3 (arXiv 2505.09388, section 2: norms on queries and keys) and Llama (arXiv
+2302.13971, section 2.2); they differ by which weights are there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.functional import rms_norm, silu
+
+from longctx.kernels import attention
+from longctx.kernels.linear import Upcast, project
+from longctx.kernels.rope import angles, inverse_frequencies, rotate
+from longctx.runtime.config import ModelConfig
+from longctx.runtime.errors import ModelError
+from longctx.runtime.kv_cache import KVCache
+from longctx.runtime.numerics import Numerics
+
+# Rows that go through a layer together: few enough that their temporaries stay in cache.
+MICRO_BATCH = 512
+
+Matrix = Callable[[str], Tensor]
+
+
+@dataclass(frozen=True)
+class Decoder:
+    """Weights in their stored precision, and how to compute with them."""
+
+    config: ModelConfig
+    numerics: Numerics
+    weights: Mapping[str, Tensor]
+    frequencies: Tensor
+    upcast: Upcast
+
+    def embed(self, token_ids: Tensor) -> Tensor:
+        """Returns the embeddings [T, hidden] of `token_ids` [T]."""
+        return self.weights["model.embed_tokens.weight"][token_ids].to(self.numerics.dtype)
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """Returns float32 logits [T, vocabulary] of normed rows [T, hidden]."""
+        tied = self.config.tied_head
+        head = self.weights["model.embed_tokens.weight" if tied else "lm_head.weight"]
+        if self.numerics.narrow_rows and hidden.shape[0] == 1:
+            return project(hidden, head).float()
+        # in slices, since the head in another precision would be the largest tensor of all
+        parts = [project(hidden, rows.to(hidden.dtype)) for rows in head.split(16_384)]
+        return torch.cat(parts, dim=-1).float()
+
+
+def build_decoder(
+    config: ModelConfig, weights: Mapping[str, Tensor], numerics: Numerics
+) -> Decoder:
+    """Returns a Decoder over `weights`, named as in Hugging Face checkpoints.
+
+    Raises:
+        ModelError: a weight is missing or has another shape than the config says.
+    """
+    for name, shape in _expected_shapes(config).items():
+        if name not in weights:
+            raise ModelError(f"the weights hold no {name!r}")
+        if tuple(weights[name].shape) != shape:
+            found = tuple(weights[name].shape)
+            raise ModelError(f"{name} has shape {found}, config.json says {shape}")
+    frequencies = inverse_frequencies(config.head_dim, config.rope_theta, config.rope_scaling)
+    return Decoder(config, numerics, weights, frequencies, Upcast(numerics.dtype))
+
+
+def forward(
+    decoder: Decoder,
+    token_ids: Tensor,
+    cache: KVCache,
+    on_layer: Callable[[int], None] = lambda layer: None,
+) -> Tensor:
+    """Returns the normed rows [T, hidden] of `token_ids` [T], which follow what `cache` holds.
+
+    The cache grows by T at the end of the pass and not before: an interrupted pass leaves it as it
+    was. `on_layer` hears of each layer as it is done.
+    """
+    start, num_tokens = cache.length, token_ids.shape[0]
+    x = decoder.embed(token_ids)
+    cos, sin = angles(decoder.frequencies, start, num_tokens)
+    for layer in range(decoder.config.num_layers):
+        matrix = _layer_matrices(decoder, layer, num_tokens)
+        for rows in _micro_batches(start, num_tokens):
+            position = start + rows.start
+            turn = (cos[rows], sin[rows])
+            x[rows] += _attention(decoder, layer, matrix, x[rows], turn, cache, position)
+            x[rows] += _mlp(decoder, layer, matrix, x[rows])
+        on_layer(layer)
+    cache.length = start + num_tokens
+    return _norm(decoder, "model.norm.weight", x)
+
+
+def _attention(
+    decoder: Decoder,
+    layer: int,
+    matrix: Matrix,
+    x: Tensor,
+    turn: tuple[Tensor, Tensor],
+    cache: KVCache,
+    position: int,
+) -> Tensor:
+    """Returns what attention adds to the rows x [T, hidden] that begin at `position`."""
+    config, weights = decoder.config, decoder.weights
+    prefix = f"model.layers.{layer}."
+    normed = _norm(decoder, prefix + "input_layernorm.weight", x)
+
+    def heads(name: str, count: int) -> Tensor:
+        bias = weights.get(f"{prefix}self_attn.{name}_proj.bias")
+        bias = None if bias is None else bias.to(x.dtype)
+        out = project(normed, matrix(f"self_attn.{name}_proj"), bias)
+        out = out.view(-1, count, config.head_dim)
+        scale = weights.get(f"{prefix}self_attn.{name}_norm.weight")
+        if scale is None:
+            return out
+        return rms_norm(out, (config.head_dim,), scale.to(x.dtype), config.norm_eps)
+
+    q = rotate(heads("q", config.num_heads), *turn)
+    k = rotate(heads("k", config.num_kv_heads), *turn)
+    cache.write(layer, position, k, heads("v", config.num_kv_heads))
+    keys, values = cache.until(layer, position + x.shape[0])
+    # products of bfloat16 pay off only over many rows; see the module `attention`
+    tiled = x.dtype == torch.bfloat16 and x.shape[0] > 1
+    attend = attention.tiled if tiled else attention.flash
+    out = attend(q.transpose(0, 1).contiguous(), keys, values)
+    out = out.transpose(0, 1).reshape(x.shape[0], -1)
+    bias = weights.get(prefix + "self_attn.o_proj.bias")
+    return project(out, matrix("self_attn.o_proj"), None if bias is None else bias.to(x.dtype))
+
+
+def _mlp(decoder: Decoder, layer: int, matrix: Matrix, x: Tensor) -> Tensor:
+    """Returns what the SwiGLU adds to the rows x [T, hidden]."""
+    normed = _norm(decoder, f"model.layers.{layer}.post_attention_layernorm.weight", x)
+    gate = silu(project(normed, matrix("mlp.gate_proj")), inplace=True)
+    return project(gate.mul_(project(normed, matrix("mlp.up_proj"))), matrix("mlp.down_proj"))
+
+
+def _norm(decoder: Decoder, name: str, x: Tensor) -> Tensor:
+    weight = decoder.weights[name].to(x.dtype)
+    return rms_norm(x, (decoder.config.hidden_size,), weight, decoder.config.norm_eps)
+
+
+def _layer_matrices(decoder: Decoder, layer: int, num_tokens: int) -> Matrix:
+    """Returns a look-up of the layer's matrices in the precision this many rows want."""
+    stored = {
+        name: decoder.weights[f"model.layers.{layer}.{name}.weight"] for name in MATRICES
+    }
+    if num_tokens > 1 or not decoder.numerics.narrow_rows:
+        stored = {name: decoder.upcast(name, weight) for name, weight in stored.items()}
+    return stored.__getitem__
+
+
+def _micro_batches(start: int, num_tokens: int) -> list[slice]:
+    """Returns the rows of a Step in pieces that end on an absolute grid."""
+    first, pieces = 0, []
+    while first < num_tokens:
+        last = min(num_tokens, first + MICRO_BATCH - (start + first) % MICRO_BATCH)
+        pieces.append(slice(first, last))
+        first = last
+    return pieces
+
+
+MATRICES = (
+    *(f"self_attn.{name}_proj" for name in "qkvo"),
+    *(f"mlp.{name}_proj" for name in ("gate", "up", "down")),
+)
+
+
+def _expected_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
+    """Returns the shape of every weight that a decoder cannot do without."""
+    hidden, mlp = config.hidden_size, config.mlp_size
+    queries, kv = config.num_heads * config.head_dim, config.num_kv_heads * config.head_dim
+    matrices = dict(
+        zip(
+            MATRICES,
+            [(queries, hidden), (kv, hidden), (kv, hidden), (hidden, queries)]
+            + [(mlp, hidden), (mlp, hidden), (hidden, mlp)],
+            strict=True,
+        )
+    )
+    shapes: dict[str, tuple[int, ...]] = {
+        "model.embed_tokens.weight": (config.vocab_size, hidden),
+        "model.norm.weight": (hidden,),
+    }
+    if not config.tied_head:
+        shapes["lm_head.weight"] = (config.vocab_size, hidden)
+    for layer in range(config.num_layers):
+        prefix = f"model.layers.{layer}."
+        shapes[prefix + "input_layernorm.weight"] = (hidden,)
+        shapes[prefix + "post_attention_layernorm.weight"] = (hidden,)
+        for name, shape in matrices.items():
+            shapes[f"{prefix}{name}.weight"] = shape
+    return shapes

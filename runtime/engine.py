@@ -1,0 +1,211 @@
+"""Engine: token ids in, token ids out. It knows no text.
+
+What has been read stays in the KVCache, and a call that begins with the same tokens pays only for
+the rest: a token's keys and values depend on nothing after it, so the longest common prefix of two
+prompts is the same in both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from longctx.runtime.config import ModelConfig, foreign_reason, load_config
+from longctx.runtime.decoder import Decoder, build_decoder, forward
+from longctx.runtime.errors import ModelError
+from longctx.runtime.kv_cache import KVCache
+from longctx.runtime.numerics import Numerics, choose_numerics
+from longctx.runtime.sampling import Sampling, choose_token
+from longctx.runtime.weights import open_weights
+
+STEP_SIZE = 2048
+
+Progress = Callable[[int, int], None]
+"""Told the tokens read so far and the tokens of the prompt."""
+
+
+class Reader(Protocol):
+    """A model with a memory of what it has read."""
+
+    numerics: Numerics
+    capacity: int
+
+    def read(self, token_ids: Tensor, on_part: Callable[[float], None]) -> Tensor:
+        """Returns float32 logits [V] after the last of `token_ids` [T], and remembers them."""
+
+    def truncate(self, length: int) -> None:
+        """Forget the tokens from position `length` on."""
+
+
+class Engine:
+    """A Reader and the tokens it has read."""
+
+    def __init__(self, reader: Reader, step_size: int = STEP_SIZE) -> None:
+        """Start with nothing read; prompts are read `step_size` tokens at a time."""
+        self.reader = reader
+        self.step_size = step_size
+        self._read = np.zeros(0, dtype=np.int64)
+
+    @property
+    def window(self) -> int:
+        """The most tokens that prompt and answer may have together."""
+        return self.reader.capacity
+
+    @torch.inference_mode()
+    def generate(
+        self,
+        token_ids: Sequence[int],
+        *,
+        max_tokens: int,
+        stop_ids: Collection[int] = (),
+        sampling: Sampling | None = None,
+        on_progress: Progress = lambda done, total: None,
+    ) -> Iterator[int]:
+        """Yields the ids of the answer to `token_ids`, up to a stop id, which is not yielded.
+
+        Raises:
+            ModelError: prompt and answer do not fit the window.
+        """
+        sampling = sampling or Sampling()
+        self._check_room(len(token_ids), max_tokens)
+        generator, written = sampling.generator(), list[int]()
+        logits = self._prefill(token_ids, on_progress)
+        for index in range(max_tokens):
+            token = choose_token(logits, sampling, written, generator)
+            if token in stop_ids:
+                return
+            yield token
+            written.append(token)
+            if index + 1 < max_tokens:
+                logits = self._step([token])
+
+    @torch.inference_mode()
+    def choose(
+        self,
+        token_ids: Sequence[int],
+        choices: Sequence[Sequence[int]],
+        *,
+        on_progress: Progress = lambda done, total: None,
+    ) -> list[float]:
+        """Returns the probability of each choice as the next words, normalized among them.
+
+        Raises:
+            ModelError: prompt and choices do not fit the window.
+        """
+        assert choices and all(choices), "a choice without tokens"
+        self._check_room(len(token_ids), max(map(len, choices)))
+        first = self._prefill(token_ids, on_progress)
+        scores = []
+        for choice in choices:
+            score = first.log_softmax(-1)[choice[0]]
+            for token, following in zip(choice, choice[1:], strict=False):
+                score = score + self._step([token]).log_softmax(-1)[following]
+            scores.append(score)
+            self._forget(len(token_ids))
+        return torch.stack(scores).softmax(-1).tolist()
+
+    def _check_room(self, num_tokens: int, max_tokens: int) -> None:
+        if not num_tokens:
+            raise ModelError("the prompt is empty, expected at least one token")
+        if num_tokens + max_tokens > self.window:
+            raise ModelError(
+                f"{num_tokens:,} tokens of prompt and {max_tokens:,} of answer do not fit the "
+                f"window of {self.window:,}"
+            )
+
+    def _prefill(self, token_ids: Sequence[int], on_progress: Progress) -> Tensor:
+        """Returns the logits after `token_ids`, reading only what is not read yet."""
+        wanted = np.asarray(token_ids, dtype=np.int64)
+        shared = min(len(self._read), len(wanted))
+        differing = np.flatnonzero(self._read[:shared] != wanted[:shared])
+        # the last token is read again when nothing else is new, for the sake of its logits
+        kept = min(int(differing[0]) if differing.size else shared, len(wanted) - 1)
+        self._forget(kept)
+        logits = None
+        for start in range(kept, len(wanted), self.step_size):
+            step = wanted[start : start + self.step_size].tolist()
+            on_progress(start, len(wanted))
+
+            def on_part(share: float, start: int = start, size: int = len(step)) -> None:
+                on_progress(start + int(share * size), len(wanted))
+
+            logits = self._step(step, on_part)
+        on_progress(len(wanted), len(wanted))
+        assert logits is not None, "a prompt of no tokens"
+        return logits
+
+    def _step(
+        self, token_ids: list[int], on_part: Callable[[float], None] = lambda share: None
+    ) -> Tensor:
+        logits = self.reader.read(torch.tensor(token_ids), on_part)
+        self._read = np.concatenate((self._read, np.asarray(token_ids, dtype=np.int64)))
+        return logits
+
+    def _forget(self, length: int) -> None:
+        self.reader.truncate(length)
+        self._read = self._read[:length]
+
+
+class DecoderReader:
+    """The own decoder with its KVCache."""
+
+    def __init__(self, decoder: Decoder, capacity: int) -> None:
+        """Make room for `capacity` tokens."""
+        self.decoder = decoder
+        self.numerics = decoder.numerics
+        self.capacity = capacity
+        self.cache = KVCache(decoder.config, capacity, decoder.numerics.dtype)
+
+    def read(self, token_ids: Tensor, on_part: Callable[[float], None]) -> Tensor:
+        """Returns float32 logits [V] after the last of `token_ids` [T], and remembers them."""
+        num_layers = self.decoder.config.num_layers
+        hidden = forward(
+            self.decoder, token_ids, self.cache, lambda layer: on_part((layer + 1) / num_layers)
+        )
+        return self.decoder.logits(hidden[-1:])[0]
+
+    def truncate(self, length: int) -> None:
+        """Forget the tokens from position `length` on."""
+        self.cache.truncate(length)
+
+
+def load_engine(
+    directory: Path,
+    *,
+    window: int | None = None,
+    numerics: str = "auto",
+    num_threads: int | None = None,
+    on_notice: Callable[[str], None] = lambda text: None,
+) -> Engine:
+    """Returns an Engine for the model in `directory`, in Hugging Face layout.
+
+    `window` is the room for prompt and answer in tokens, the model's native window unless given.
+    `on_notice` is told, in a sentence, when the model has to run through transformers.
+
+    Raises:
+        ModelError: the files are missing or malformed, or no such `numerics`.
+    """
+    if num_threads is not None:
+        torch.set_num_threads(num_threads)
+    chosen = choose_numerics(numerics)
+    reason = foreign_reason(directory)
+    if reason is not None:
+        from longctx.runtime.foreign import load_foreign_reader
+
+        on_notice(f"{directory.name} runs through transformers, dense and slower: {reason}")
+        return Engine(load_foreign_reader(directory, window, chosen))
+    config = load_config(directory)
+    return Engine(own_reader(config, directory, window, chosen))
+
+
+def own_reader(
+    config: ModelConfig, directory: Path, window: int | None, numerics: Numerics
+) -> DecoderReader:
+    """Returns the own decoder over the memory-mapped weights in `directory`."""
+    decoder = build_decoder(config, open_weights(directory), numerics)
+    return DecoderReader(decoder, min(window or config.native_window, config.native_window))

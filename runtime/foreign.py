@@ -1,0 +1,71 @@
+"""Models whose architecture is not our own, run by transformers: dense, slower, but it works."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from longctx.runtime.config import read_json
+from longctx.runtime.errors import ModelError
+from longctx.runtime.numerics import Numerics
+
+
+class ForeignReader:
+    """A causal language model of transformers with its own cache."""
+
+    def __init__(self, model: Any, capacity: int, numerics: Numerics) -> None:
+        """Start with nothing read."""
+        from transformers import DynamicCache
+
+        self.model = model
+        self.capacity = capacity
+        self.numerics = numerics
+        self._cache = DynamicCache(config=model.config)
+        self._length = 0
+
+    def read(self, token_ids: Tensor, on_part: Callable[[float], None]) -> Tensor:
+        """Returns float32 logits [V] after the last of `token_ids` [T], and remembers them."""
+        out = self.model(
+            token_ids[None], past_key_values=self._cache, use_cache=True, logits_to_keep=1
+        )
+        self._length += token_ids.shape[0]
+        logits: Tensor = out.logits[0, -1].float()
+        return logits
+
+    def truncate(self, length: int) -> None:
+        """Forget the tokens from position `length` on."""
+        if length < self._length:
+            self._cache.crop(length)
+            self._length = length
+
+
+def load_foreign_reader(directory: Path, window: int | None, numerics: Numerics) -> ForeignReader:
+    """Returns a ForeignReader over the safetensors in `directory`.
+
+    Code shipped with a model is never run, and weights in pickle files are never opened.
+
+    Raises:
+        ModelError: transformers cannot load it.
+    """
+    from transformers import AutoModelForCausalLM
+
+    try:
+        model = AutoModelForCausalLM.from_pretrained(
+            directory,
+            dtype=numerics.dtype,
+            trust_remote_code=False,
+            use_safetensors=True,
+            local_files_only=True,
+        )
+    except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
+        kind = read_json(directory / "config.json").get("model_type")
+        raise ModelError(
+            f"{directory}: transformers cannot load architecture {kind!r}: {error}",
+            "choose another model: longctx models list",
+        ) from error
+    native = int(getattr(model.config.get_text_config(), "max_position_embeddings", 0) or 32_768)
+    return ForeignReader(model.eval(), min(window or native, native), numerics)

@@ -1,0 +1,40 @@
+"""KVCache: the keys and values of the tokens read so far."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from longctx.runtime.config import ModelConfig
+
+
+class KVCache:
+    """Keys (rotated, not scaled) and values of every layer, each [G, capacity, D].
+
+    A head's tokens lie one after another, so that any run of tokens is a slice. Memory is taken
+    from the system as tokens are written: room that is never used costs nothing.
+    """
+
+    def __init__(self, config: ModelConfig, capacity: int, dtype: torch.dtype) -> None:
+        """Make room for `capacity` tokens."""
+        shape = (config.num_kv_heads, capacity, config.head_dim)
+        self.capacity = capacity
+        self.length = 0
+        self.keys = [torch.empty(shape, dtype=dtype) for _ in range(config.num_layers)]
+        self.values = [torch.empty(shape, dtype=dtype) for _ in range(config.num_layers)]
+
+    def write(self, layer: int, start: int, keys: Tensor, values: Tensor) -> None:
+        """Put keys and values [T, G, D] at the positions from `start` on."""
+        end = start + keys.shape[0]
+        assert start >= self.length and end <= self.capacity, (start, end, self.capacity)
+        self.keys[layer][:, start:end] = keys.transpose(0, 1)
+        self.values[layer][:, start:end] = values.transpose(0, 1)
+
+    def until(self, layer: int, end: int) -> tuple[Tensor, Tensor]:
+        """Returns the keys and values of the first `end` tokens, each [G, end, D], in place."""
+        return self.keys[layer][:, :end], self.values[layer][:, :end]
+
+    def truncate(self, length: int) -> None:
+        """Forget the tokens from position `length` on."""
+        assert 0 <= length <= self.length, (length, self.length)
+        self.length = length
