@@ -1,7 +1,8 @@
-"""The nouns of the text wing: Source, Document, Segment, Span, Page, Skipped."""
+"""The nouns of the text wing: Source, Document, Segment, Span, Page, Heading, Skipped."""
 
 from __future__ import annotations
 
+import unicodedata
 from bisect import bisect_right
 from dataclasses import dataclass
 from functools import cached_property
@@ -34,9 +35,23 @@ class Page:
     end: int
 
 
+@dataclass(frozen=True, slots=True)
+class Heading:
+    """Where a part of a Document begins, its title, and its depth counted from 1."""
+
+    start: int
+    title: str
+    level: int
+
+
 @dataclass(frozen=True)
 class Document:
-    """One Source read whole: its text and the places in it."""
+    """One Source read whole: its text and the places in it.
+
+    `kind` is "code", "markdown", "prose", "data", "diff" or "pdf"; `digest` is the SHA-256 of the
+    bytes as they were read, in hex. `headings` holds the structure the format itself states (the
+    outline of a PDF); where it is empty, structure is found in the text.
+    """
 
     name: str
     text: str
@@ -44,6 +59,7 @@ class Document:
     digest: str
     pages: tuple[Page, ...] = ()
     notes: tuple[str, ...] = ()
+    headings: tuple[Heading, ...] = ()
 
     @cached_property
     def line_starts(self) -> list[int]:
@@ -53,6 +69,11 @@ class Document:
             starts.append(position + 1)
             position = self.text.find("\n", position + 1)
         return starts
+
+    @property
+    def num_lines(self) -> int:
+        """How many lines the text has; a newline at the very end begins no further one."""
+        return len(self.line_starts) - self.text.endswith("\n")
 
     def line_at(self, offset: int) -> int:
         """The line, counted from 1, that holds the character at `offset`."""
@@ -119,3 +140,27 @@ class Segment:
     def span(self) -> Span:
         """Where the stretch lies."""
         return self.document.span(self.start, self.end)
+
+
+def printable(name: str) -> str:
+    r"""The name in characters that a terminal shows as they are, never two names as one.
+
+    Bytes that are no UTF-8 (surrogate escapes) and control characters become `\xNN`, invisible
+    and direction-changing characters `\uNNNN`, and a backslash is doubled.
+    """
+    if name.isascii() and name.isprintable() and "\\" not in name:
+        return name
+    return "".join(map(_printable_character, name))
+
+
+def _printable_character(character: str) -> str:
+    code = ord(character)
+    if character == "\\":
+        return "\\\\"
+    if 0xDC80 <= code <= 0xDCFF:
+        return f"\\x{code - 0xDC00:02x}"
+    if unicodedata.category(character) not in ("Cc", "Cf", "Cs", "Zl", "Zp"):
+        return character
+    if code < 0x100:
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
