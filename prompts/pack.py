@@ -65,19 +65,27 @@ class Pack:
         """The Documents of which anything is shown, in order."""
         return tuple(part.document for part in self.parts)
 
-    def locate(self, start: int, end: int) -> Span | None:
-        """Where `text[start:end]` comes from; None for marks only, or for more than one Document.
+    def segment(self, start: int, end: int) -> Segment | None:
+        """The stretch of a Document behind `text[start:end]`.
 
-        Marks inside or at the edges of the range are passed over.
+        Marks inside or at the edges of the range are passed over. None for marks only, or for more
+        than one Document.
         """
         first = bisect_right(self.runs, start, key=lambda run: run.end)
         last = bisect_right(self.runs, end - 1, key=lambda run: run.start) - 1
         if first > last or self.runs[first].part != self.runs[last].part:
             return None
         head, tail = self.runs[first], self.runs[last]
-        return self.parts[head.part].document.span(
-            head.offset + max(0, start - head.start), tail.offset + min(end, tail.end) - tail.start
+        return Segment(
+            self.parts[head.part].document,
+            head.offset + max(0, start - head.start),
+            tail.offset + min(end, tail.end) - tail.start,
         )
+
+    def locate(self, start: int, end: int) -> Span | None:
+        """Where `text[start:end]` comes from, or None as for `segment`."""
+        found = self.segment(start, end)
+        return None if found is None else found.span
 
     @cached_property
     def searchable(self) -> Searchable:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
@@ -10,6 +11,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     Codes = np.ndarray[tuple[int], np.dtype[np.uint32]]
+    Hashes = np.ndarray[tuple[int], np.dtype[np.uint64]]
     Offsets = np.ndarray[tuple[int], np.dtype[np.int64]]
 
 
@@ -46,6 +48,10 @@ _FOLDS = str.maketrans(
 )
 _EXPANSIONS = {0xFDD0: "--", 0xFDD1: "..."}
 _DROPPED = 0xFDD2
+_GRAM = 8
+_GRAM_STEP = 4
+_MAX_OCCURRENCES = 256
+_MULTIPLIER = 0x9E3779B97F4A7C15
 
 
 class Searchable:
@@ -88,6 +94,33 @@ class Searchable:
         """The folded text with ASCII capitals made small, character for character."""
         return lower_ascii(self.text)
 
+    @cached_property
+    def _grams(self) -> tuple[Hashes, Offsets]:
+        """The hashes of the grams at every fourth character in order, and where each stands."""
+        import numpy as np
+
+        hashes = _hashes(self.lowered)[::_GRAM_STEP]
+        order = np.argsort(hashes, kind="stable")
+        return hashes[order], order * _GRAM_STEP
+
+    def similar(self, lowered: str, area: Match, *, most: int) -> list[int]:
+        """Where text like `lowered` may begin, most grams in common first, `most` places or less.
+
+        A place is exact to an eighth of the length of `lowered`.
+        """
+        hashes, places = self._grams
+        wanted = _hashes(lowered)
+        firsts, lasts = hashes.searchsorted(wanted), hashes.searchsorted(wanted, side="right")
+        bucket = max(16, len(lowered) // 8)
+        votes: Counter[int] = Counter()
+        for offset, (first, last) in enumerate(zip(firsts, lasts, strict=True)):
+            # A gram that stands everywhere tells no place.
+            if last - first <= _MAX_OCCURRENCES:
+                for place in places[first:last].tolist():
+                    if area.start <= place < area.end:
+                        votes[(place - offset) // bucket] += 1
+        return [index * bucket for index, _ in votes.most_common(most)]
+
 
 def fold(text: str) -> str:
     """The text as `Searchable` folds it, without white space at its ends."""
@@ -96,6 +129,18 @@ def fold(text: str) -> str:
 
 
 _LOWER = {code: code + 32 for code in range(ord("A"), ord("Z") + 1)}
+
+
+def _hashes(text: str) -> Hashes:
+    """A rolling hash of every `_GRAM` characters of the text (Karp and Rabin 1987)."""
+    import numpy as np
+
+    codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
+    num_grams = max(0, len(codes) - _GRAM + 1)
+    hashes = np.zeros(num_grams, dtype=np.uint64)
+    for offset in range(_GRAM):
+        hashes = hashes * np.uint64(_MULTIPLIER) + codes[offset : offset + num_grams]
+    return hashes
 
 
 def lower_ascii(text: str) -> str:
