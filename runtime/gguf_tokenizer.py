@@ -42,9 +42,9 @@ _PRE_TOKENIZERS = {
     "gpt-2": [_byte_level(use_regex=True)],
 }
 _NORMAL, _USER_DEFINED, _UNUSED, _BYTE = 1, 4, 5, 6
-_END_TOKENS = (
-    "<|im_end|>", "<|endoftext|>", "<|eot_id|>", "<|end_of_text|>", "<|eom_id|>", "</s>",
-)  # fmt: skip
+_END_TOKENS = frozenset(
+    {"<|im_end|>", "<|endoftext|>", "<|eot_id|>", "<|end_of_text|>", "<|eom_id|>", "</s>"}
+)
 
 
 def tokenizer_files(gguf: GgufFile) -> dict[str, Any]:
@@ -97,14 +97,14 @@ def tokenizer_files(gguf: GgufFile) -> dict[str, Any]:
         "post_processor": _begin_with(bos, ids[bos]) if bos else None,
     }
     _check_loads(gguf, tokenizer)
+    ends = {entry["content"] for entry in added if entry["special"]} & _END_TOKENS
+    ends |= {token for token in [roles["eos_token"]] if token}
     return {
         "tokenizer.json": tokenizer,
         "tokenizer_config.json": _tokenizer_config(gguf, roles, adds_bos=bos is not None),
         "generation_config.json": {
             "bos_token_id": ids.get(roles["bos_token"] or ""),
-            "eos_token_id": [
-                ids[token] for token in (roles["eos_token"], *_END_TOKENS) if token in ids
-            ],
+            "eos_token_id": sorted(ids[token] for token in ends),
         },
     }
 
