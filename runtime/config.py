@@ -53,9 +53,7 @@ def load_config(directory: Path) -> ModelConfig:
             mlp_size=int(raw["intermediate_size"]),
             num_heads=int(raw["num_attention_heads"]),
             num_kv_heads=int(raw.get("num_key_value_heads") or raw["num_attention_heads"]),
-            head_dim=int(
-                raw.get("head_dim") or raw["hidden_size"] // raw["num_attention_heads"]
-            ),
+            head_dim=int(raw.get("head_dim") or raw["hidden_size"] // raw["num_attention_heads"]),
             vocab_size=int(raw["vocab_size"]),
             norm_eps=float(raw["rms_norm_eps"]),
             rope_theta=float(raw.get("rope_theta") or rope.get("rope_theta") or 10_000.0),

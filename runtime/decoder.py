@@ -149,9 +149,7 @@ def _norm(decoder: Decoder, name: str, x: Tensor) -> Tensor:
 
 def _layer_matrices(decoder: Decoder, layer: int, num_tokens: int) -> Matrix:
     """Returns a look-up of the layer's matrices in the precision this many rows want."""
-    stored = {
-        name: decoder.weights[f"model.layers.{layer}.{name}.weight"] for name in MATRICES
-    }
+    stored = {name: decoder.weights[f"model.layers.{layer}.{name}.weight"] for name in MATRICES}
     if num_tokens > 1 or not decoder.numerics.narrow_rows:
         stored = {name: decoder.upcast(name, weight) for name, weight in stored.items()}
     return stored.__getitem__

@@ -49,7 +49,8 @@ class Engine:
         """Start with nothing read; prompts are read `step_size` tokens at a time."""
         self.reader = reader
         self.step_size = step_size
-        self._read = np.zeros(0, dtype=np.int64)
+        self._ids = np.empty(reader.capacity, dtype=np.int64)
+        self._length = 0
 
     @property
     def window(self) -> int:
@@ -121,8 +122,8 @@ class Engine:
     def _prefill(self, token_ids: Sequence[int], on_progress: Progress) -> Tensor:
         """Returns the logits after `token_ids`, reading only what is not read yet."""
         wanted = np.asarray(token_ids, dtype=np.int64)
-        shared = min(len(self._read), len(wanted))
-        differing = np.flatnonzero(self._read[:shared] != wanted[:shared])
+        shared = min(self._length, len(wanted))
+        differing = np.flatnonzero(self._ids[:shared] != wanted[:shared])
         # the last token is read again when nothing else is new, for the sake of its logits
         kept = min(int(differing[0]) if differing.size else shared, len(wanted) - 1)
         self._forget(kept)
@@ -143,12 +144,14 @@ class Engine:
         self, token_ids: list[int], on_part: Callable[[float], None] = lambda share: None
     ) -> Tensor:
         logits = self.reader.read(torch.tensor(token_ids), on_part)
-        self._read = np.concatenate((self._read, np.asarray(token_ids, dtype=np.int64)))
+        end = self._length + len(token_ids)
+        self._ids[self._length : end] = token_ids
+        self._length = end
         return logits
 
     def _forget(self, length: int) -> None:
         self.reader.truncate(length)
-        self._read = self._read[:length]
+        self._length = length
 
 
 class DecoderReader:

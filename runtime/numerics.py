@@ -34,9 +34,7 @@ def choose_numerics(name: str) -> Numerics:
     if name == "auto":
         if has_fast_bfloat16():
             return Numerics("bfloat16", torch.bfloat16, True, "this CPU multiplies bfloat16 fast")
-        return Numerics(
-            "mixed", torch.float32, True, "this CPU has no bfloat16 instructions"
-        )
+        return Numerics("mixed", torch.float32, True, "this CPU has no bfloat16 instructions")
     if name not in NAMES:
         raise ModelError(f"numerics {name!r} is not one of {', '.join(NAMES)}")
     if name == "bfloat16":

@@ -1,0 +1,131 @@
+"""Memory: the peak of a run, predicted before it starts, and what this machine has."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from longctx.runtime.config import ModelConfig
+from longctx.runtime.decoder import MICRO_BATCH
+from longctx.runtime.errors import OutOfMemory
+from longctx.runtime.numerics import Numerics
+
+# An interpreter with torch, the tokenizer and the command line loaded, before any model: measured.
+PROCESS_BYTES = 420 * 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryPlan:
+    """The bytes a run will hold at its peak, by what holds them, and the bytes there are."""
+
+    process_bytes: int
+    weights_bytes: int
+    cache_bytes: int
+    workspace_bytes: int
+    available_bytes: int
+
+    @property
+    def peak_bytes(self) -> int:
+        """The most the process will hold at once."""
+        return self.process_bytes + self.weights_bytes + self.cache_bytes + self.workspace_bytes
+
+    def check(self) -> None:
+        """Return if the run fits.
+
+        Raises:
+            OutOfMemory: it does not.
+        """
+        if self.peak_bytes > self.available_bytes:
+            raise OutOfMemory(
+                f"the run would hold {gib(self.peak_bytes)} at its peak (weights "
+                f"{gib(self.weights_bytes)}, cache {gib(self.cache_bytes)}); "
+                f"{gib(self.available_bytes)} are free",
+                "read less (--window N, --fit, --split) or a smaller model (--model NAME)",
+            )
+
+
+def plan_memory(
+    config: ModelConfig,
+    directory: Path,
+    num_tokens: int,
+    *,
+    step_size: int,
+    numerics: Numerics,
+) -> MemoryPlan:
+    """Returns the MemoryPlan of reading and writing `num_tokens` with the model in `directory`."""
+    item_bytes = numerics.dtype.itemsize
+    layer_bytes = item_bytes * _layer_parameters(config)
+    stored_bytes = _stored_bytes(directory)
+    # an untied embedding is only looked up in: its pages stay on disk
+    idle_bytes = 0 if config.tied_head else config.vocab_size * config.hidden_size * 2
+    upcast = layer_bytes if item_bytes > 2 else 0
+    step = min(step_size, num_tokens)
+    return MemoryPlan(
+        process_bytes=PROCESS_BYTES,
+        weights_bytes=stored_bytes - idle_bytes,
+        cache_bytes=config.cache_bytes_per_token(item_bytes) * num_tokens,
+        workspace_bytes=upcast + _activation_bytes(config, step, item_bytes),
+        available_bytes=available_bytes(),
+    )
+
+
+def _layer_parameters(config: ModelConfig) -> int:
+    attention = 2 * (config.num_heads + config.num_kv_heads) * config.head_dim
+    return config.hidden_size * (attention + 3 * config.mlp_size)
+
+
+def _activation_bytes(config: ModelConfig, step: int, item_bytes: int) -> int:
+    """Returns the bytes of the rows of a Step and of the temporaries of a micro-batch."""
+    rows = min(step, MICRO_BATCH)
+    heads = config.num_heads * config.head_dim
+    return item_bytes * (
+        2 * step * config.hidden_size
+        + rows * (3 * config.mlp_size + 6 * heads + 3 * config.hidden_size)
+        + 2 * config.vocab_size
+    )
+
+
+def _stored_bytes(directory: Path) -> int:
+    return sum(path.stat().st_size for path in directory.glob("*.safetensors"))
+
+
+def available_bytes() -> int:
+    """Returns the bytes that this process may still take."""
+    free = [_free_of_machine(), *_free_of_group()]
+    return min(free)
+
+
+def _free_of_machine() -> int:
+    try:
+        for line in Path("/proc/meminfo").read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def _free_of_group() -> list[int]:
+    """Returns what the control group leaves free, if it has a limit (cgroup v2)."""
+    group = Path("/sys/fs/cgroup")
+    try:
+        limit = (group / "memory.max").read_text().strip()
+        used = int((group / "memory.current").read_text())
+    except (OSError, ValueError):
+        return []
+    return [] if limit == "max" else [max(0, int(limit) - used)]
+
+
+def peak_bytes() -> int:
+    """Returns the most that this process has held so far."""
+    import resource
+    import sys
+
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def gib(num_bytes: int) -> str:
+    """Returns `num_bytes` for people: "1.9 GiB"."""
+    return f"{num_bytes / 2**30:.1f} GiB"

@@ -1,0 +1,88 @@
+"""The decoder against transformers, from the same stored weights."""
+
+import pytest
+import torch
+from longctx.runtime.engine import load_engine
+
+KINDS = ["qwen2", "qwen3", "llama"]
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def directory(request, tiny_model_dir):
+    return tiny_model_dir(request.param)
+
+
+def random_ids(count, vocabulary=512, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randint(0, vocabulary, (count,), generator=generator).tolist()
+
+
+def theirs(directory, dtype):
+    from transformers import AutoModelForCausalLM
+
+    return AutoModelForCausalLM.from_pretrained(directory, dtype=dtype).eval()
+
+
+@torch.inference_mode()
+def their_logits(directory, ids, dtype):
+    return theirs(directory, dtype)(torch.tensor([ids])).logits[0].float()
+
+
+@torch.inference_mode()
+def our_logits(directory, ids, numerics, step_size):
+    reader = load_engine(directory, numerics=numerics).reader
+    rows = []
+    for start in range(0, len(ids), step_size):
+        step = torch.tensor(ids[start : start + step_size])
+        from longctx.runtime.decoder import forward
+
+        hidden = forward(reader.decoder, step, reader.cache)
+        rows += [reader.decoder.logits(row[None])[0] for row in hidden]
+    return torch.stack(rows)
+
+
+def distance(got, expected):
+    return ((got - expected).norm() / expected.norm()).item()
+
+
+@pytest.mark.parametrize("step_size", [2048, 512, 129, 64])
+def test_float32_logits_equal_those_of_transformers(directory, step_size):
+    ids = random_ids(701)
+    error = distance(
+        our_logits(directory, ids, "float32", step_size),
+        their_logits(directory, ids, torch.float32),
+    )
+    assert error < 1e-4, error
+
+
+def test_bfloat16_is_no_further_from_float32_than_transformers(directory):
+    ids = random_ids(400)
+    exact = their_logits(directory, ids, torch.float32)
+    ours = distance(our_logits(directory, ids, "bfloat16", 2048), exact)
+    reference = distance(their_logits(directory, ids, torch.bfloat16), exact)
+    assert ours <= 1.2 * reference, (ours, reference)
+
+
+def test_mixed_is_closer_to_float32_than_bfloat16(directory):
+    ids = random_ids(300)
+    exact = their_logits(directory, ids, torch.float32)
+    # every row alone: all of the decoding path, none of the prefill
+    mixed = distance(our_logits(directory, ids, "mixed", 1), exact)
+    assert mixed < distance(their_logits(directory, ids, torch.bfloat16), exact), mixed
+
+
+def test_greedy_continuations_equal_those_of_transformers(directory):
+    model = theirs(directory, torch.float32)
+    engine = load_engine(directory, numerics="float32")
+    for seed in range(10):
+        ids = random_ids(50 + 13 * seed, seed=seed)
+        with torch.inference_mode():
+            expected = model.generate(
+                torch.tensor([ids]),
+                max_new_tokens=64,
+                min_new_tokens=64,
+                do_sample=False,
+                eos_token_id=None,
+                pad_token_id=0,
+            )
+        assert list(engine.generate(ids, max_tokens=64)) == expected[0, len(ids) :].tolist()
