@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import PurePosixPath
 
 from longctx.ingest.document import Document, Segment, Skipped
@@ -32,21 +32,21 @@ _ORDER = (_SOURCE, _TESTS, _OTHER)
 
 def fit(
     documents: Sequence[Document],
-    budget: Budget,
+    skipped: Iterable[Skipped] = (),
     *,
     key: bytes,
     count: Count,
-    skipped: Iterable[Skipped] = (),
-    focus: Sequence[str] = (),
+    budget: Budget,
+    focus: str = "",
     question: str = "",
     stride: int = STRIDE,
 ) -> Pack:
     """The Pack of what matters most under the Budget, with every Cut listed.
 
-    First come Documents whose names match `focus` (gitignore patterns), then source, tests, data;
-    within these the closest to the words of `question`, then in the order given. A Document too
-    large for the whole Budget, and the first for which the room runs short, gives the pages or
-    Segments closest to the question, without a question its beginning.
+    First come Documents whose names match a word of `focus` read as a gitignore pattern, then
+    source, tests, data; within these the closest to the words of `question` and `focus`, then in
+    the order given. A Document too large for the whole Budget, and the first for which the room
+    runs short, gives the pages or Segments closest to these words, without any its beginning.
 
     Raises:
         OverBudget: not even one Document's smallest part fits.
@@ -55,7 +55,9 @@ def fit(
     if whole.num_tokens <= budget.num_tokens:
         return whole
     costs = [part.num_tokens + count(contents_line(part.document)) + 1 for part in whole.parts]
-    ranking = _ranking(documents, focus, question)
+    focused = _focused(documents, focus)
+    question = f"{question} {focus}".strip()
+    ranking = _ranking(documents, focused, question)
     kept: dict[int, list[Document | Segment]] = {}
     room = budget.num_tokens - _GAP_TOKENS * 3
     short: int | None = None
@@ -76,7 +78,7 @@ def fit(
         items = [item for index in sorted(kept) for item in kept[index]]
         if not items:
             raise _too_small(budget, documents)
-        cuts = _cuts(documents, kept, ranking, count, focus, question)
+        cuts = _cuts(documents, kept, focused, count, question)
         packed = pack(items, skipped, key=key, count=count, cuts=cuts, stride=stride)
         if packed.num_tokens <= budget.num_tokens:
             return packed
@@ -85,11 +87,11 @@ def fit(
 
 def split(
     documents: Sequence[Document],
-    budget: Budget,
+    skipped: Iterable[Skipped] = (),
     *,
     key: bytes,
     count: Count,
-    skipped: Iterable[Skipped] = (),
+    budget: Budget,
     stride: int = STRIDE,
 ) -> tuple[Pack, ...]:
     """Packs that each fit the Budget and together hold everything, in order.
@@ -132,27 +134,26 @@ def split(
     return tuple(item for group in groups for item in packed(group))
 
 
-def _ranking(documents: Sequence[Document], focus: Sequence[str], question: str) -> list[int]:
+def _focused(documents: Sequence[Document], focus: str) -> set[int]:
+    """The indices of the Documents whose names match a word of the focus."""
+    from pathspec import GitIgnoreSpec
+
+    matches = GitIgnoreSpec.from_lines(focus.replace(",", " ").split()).match_file
+    return {index for index, document in enumerate(documents) if matches(document.name)}
+
+
+def _ranking(documents: Sequence[Document], focused: set[int], question: str) -> list[int]:
     """The indices of the Documents, the one to keep first in front."""
-    in_focus = _matcher(focus)
     scores = relevance([document.text for document in documents], question)
     return sorted(
         range(len(documents)),
         key=lambda index: (
-            not in_focus(documents[index].name),
+            index not in focused,
             _ORDER.index(_role(documents[index])),
             -scores[index],
             index,
         ),
     )
-
-
-def _matcher(patterns: Sequence[str]) -> Callable[[str], bool]:
-    if not patterns:
-        return lambda name: False
-    from pathspec import GitIgnoreSpec
-
-    return GitIgnoreSpec.from_lines(patterns).match_file
 
 
 def _role(document: Document) -> str:
@@ -229,36 +230,32 @@ def _preference(
 def _cuts(
     documents: Sequence[Document],
     kept: dict[int, list[Document | Segment]],
-    ranking: Sequence[int],
+    focused: set[int],
     count: Count,
-    focus: Sequence[str],
     question: str,
 ) -> list[Cut]:
     """What is not kept: whole Documents and stretches of others, in the order of the Documents."""
-    in_focus = _matcher(focus)
+    later = "less close to the question" if question else "later than what the window holds"
     cuts: list[Cut] = []
     for index, document in enumerate(documents):
+        role = _role(document)
+        if index in kept:
+            why = later
+        elif focused and index not in focused:
+            why = "not in the focus"
+        elif role != _SOURCE:
+            why = f"{role} come after {_ORDER[_ORDER.index(role) - 1]}"
+        else:
+            why = later
         shown = 0
         ranges = [_range(item) for item in kept.get(index, ())]
         for start, end in (*ranges, (len(document.text), len(document.text))):
             if start > shown:
-                text = document.text[shown:start]
-                if index in kept:
-                    why = "less close to the question" if question else "past what the window holds"
-                else:
-                    why = _why(document, in_focus(document.name), bool(focus), bool(question))
-                cuts.append(Cut(document.span(shown, start), count(text), why))
+                cuts.append(
+                    Cut(document.span(shown, start), count(document.text[shown:start]), why)
+                )
             shown = max(shown, end)
     return cuts
-
-
-def _why(document: Document, focused: bool, any_focus: bool, any_question: bool) -> str:  # noqa: FBT001
-    if any_focus and not focused:
-        return "not in the focus"
-    role = _role(document)
-    if role != _SOURCE:
-        return f"{role}, kept after {_ORDER[_ORDER.index(role) - 1]}"
-    return "less close to the question" if any_question else "later than what the window holds"
 
 
 def _range(item: Document | Segment) -> tuple[int, int]:
