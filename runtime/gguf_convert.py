@@ -19,15 +19,12 @@ from longctx.runtime.gguf_read import GgufFile, GgufTensor, read_gguf
 from longctx.runtime.gguf_tokenizer import tokenizer_files
 from longctx.runtime.safetensors_file import TensorStream, write_safetensors
 
-Progress = Callable[[str, int, int], None]
-"""What is being done, bytes done, bytes in all."""
-
 _STORED_AS_IS = ("F32", "F16", "BF16")
 _PART_ELEMENTS = 1 << 20
 _NUM_THREADS = 4
 
 
-def convert_gguf(source: Path, target: Path, *, progress: Progress) -> None:
+def convert_gguf(source: Path, target: Path, *, progress: Callable[[str, int, int], None]) -> None:
     """Write the model of the GGUF file `source` into the existing directory `target`.
 
     Quantized tensors become bfloat16, rounded to nearest even; the others stay what they are.
@@ -159,17 +156,17 @@ def _parts(gguf: GgufFile, tensor: GgufTensor, num_heads: int) -> Iterator[NDArr
     with ThreadPoolExecutor(_NUM_THREADS) as pool:
         for start in range(0, len(pieces), _NUM_THREADS):
             yield from pool.map(
-                partial(_bfloat16, tensor=tensor), pieces[start : start + _NUM_THREADS]
+                partial(_bfloat16, gguf.path, tensor), pieces[start : start + _NUM_THREADS]
             )
 
 
-def _bfloat16(raw: NDArray[np.uint8], *, tensor: GgufTensor) -> NDArray[np.uint16]:
+def _bfloat16(path: Path, tensor: GgufTensor, raw: NDArray[np.uint8]) -> NDArray[np.uint16]:
     """The bits of the dequantized rows in bfloat16, rounded to nearest even."""
     from gguf import GGMLQuantizationType
     from gguf.quants import dequantize
 
     values = dequantize(raw, GGMLQuantizationType[tensor.type.name])
     if not np.isfinite(values).all():
-        raise ModelError(f"tensor {tensor.name!r} holds values that are not finite")
+        raise ModelError(f"{path}: tensor {tensor.name!r} holds values that are not finite")
     bits = np.ascontiguousarray(values, np.float32).view(np.uint32)
     return ((bits + (0x7FFF + (bits >> 16 & 1))) >> 16).astype(np.uint16)

@@ -92,10 +92,11 @@ def read_gguf(path: Path) -> GgufFile:
     """
     try:
         # an empty file cannot be mapped
-        data = np.memmap(path, dtype=np.uint8, mode="r") if path.stat().st_size else _EMPTY
+        empty = path.stat().st_size == 0
+        data = np.empty(0, np.uint8) if empty else np.memmap(path, dtype=np.uint8, mode="r")
     except OSError as error:
         raise ModelError(f"{path}: cannot be read: {error.strerror}") from error
-    cursor = _Cursor(path, memoryview(data))
+    cursor = _Cursor(path, data.data)
     if bytes(cursor.take(4, "magic")) != b"GGUF":
         raise cursor.fail("magic", "is not GGUF; the file is no GGUF model")
     version = cursor.scalar("I", "version")
@@ -115,9 +116,6 @@ def read_gguf(path: Path) -> GgufFile:
     tensors = [_tensor(cursor, index) for index in range(num_tensors)]
     data_start = -(-cursor.position // alignment) * alignment
     return GgufFile(path, metadata, _placed(cursor, tensors, data_start, alignment), data)
-
-
-_EMPTY = np.empty(0, np.uint8)
 
 
 @dataclass(slots=True)

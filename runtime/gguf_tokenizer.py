@@ -97,7 +97,7 @@ def tokenizer_files(gguf: GgufFile) -> dict[str, Any]:
         "post_processor": _begin_with(bos, ids[bos]) if bos else None,
     }
     _check_loads(gguf, tokenizer)
-    ends = {entry["content"] for entry in added if entry["special"]} & _END_TOKENS
+    ends = {str(entry["content"]) for entry in added if entry["special"]} & _END_TOKENS
     ends |= {token for token in [roles["eos_token"]] if token}
     return {
         "tokenizer.json": tokenizer,
