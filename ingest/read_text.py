@@ -5,6 +5,9 @@ from __future__ import annotations
 import codecs
 import hashlib
 import re
+import unicodedata
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import PurePath
 
 from longctx.ingest.document import Document, Skipped, Source
@@ -32,6 +35,7 @@ _BOMS = (
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
+_PRINTABLE = bytes(range(0x20, 0x7F))
 _CONTROLS = re.compile(r"[\x00-\x07\x0e-\x1a\x1c-\x1f\x7f]")
 _DIFF = re.compile(
     r"^(?:diff --git a/|Index: .+\n=+\n|--- .+\n\+\+\+ .+\n@@ -\d+(?:,\d+)? \+\d+)", re.M
@@ -68,6 +72,10 @@ def decode(data: bytes) -> tuple[str, tuple[str, ...]] | None:
             return text, () if encoding == "utf-8" else (f"read as {encoding.upper()}",)
     if b"\0" in data:
         return _decode_utf16(data)
+    if b"\x1b$B" in data:
+        # Seven-bit Japanese mail: ASCII to a decoder that does not know its escapes.
+        with suppress(UnicodeDecodeError):
+            return data.decode("iso2022_jp"), ("read as iso2022_jp",)
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError:
@@ -92,18 +100,23 @@ def kind_of(name: str, text: str) -> str:
 
 
 def _decode_utf16(data: bytes) -> tuple[str, tuple[str, ...]] | None:
-    """Text of mostly ASCII characters has its NUL bytes all at odd places, or all at even ones."""
+    """Text with line ends or spaces has NUL bytes, all at odd places or all at even ones."""
     head = data[: 1 << 16]
+    if len(head.translate(None, _PRINTABLE)) * 4 < len(head):
+        return None
     even, odd = head[::2].count(0), head[1::2].count(0)
     encoding = "utf-16-le" if odd > even else "utf-16-be"
-    # A tenth of the characters, spaces and line ends at the least, are ASCII in any script.
-    if len(data) % 2 or max(even, odd) * 20 < len(head) or min(even, odd) * 50 > max(even, odd):
+    if len(data) % 2 or min(even, odd) * 50 > max(even, odd):
         return None
     try:
         text = data.decode(encoding)
     except UnicodeDecodeError:
         return None
-    return None if _is_noise(text) else (text, (f"read as {encoding.upper()} (no mark)",))
+    # Bytes that are no text soon hit a code point that no character has.
+    strange = any(unicodedata.category(character) in ("Cn", "Co") for character in text[:4096])
+    return (
+        None if strange or _is_noise(text) else (text, (f"read as {encoding.upper()} (no mark)",))
+    )
 
 
 def _decode_broken_utf8(data: bytes) -> tuple[str, tuple[str, ...]] | None:
@@ -118,24 +131,44 @@ def _decode_broken_utf8(data: bytes) -> tuple[str, tuple[str, ...]] | None:
 
 
 def _decode_legacy(data: bytes) -> tuple[str, tuple[str, ...]] | None:
+    """Text in an encoding from before Unicode: told by its own signs, or guessed."""
+    for encoding, is_right in _TELLTALES:
+        try:
+            text = data.decode(encoding)
+        except UnicodeDecodeError:
+            continue
+        if is_right(text):
+            return None if _is_noise(text) else (text, (f"read as {encoding} (a guess)",))
     from charset_normalizer import from_bytes
 
-    matches = from_bytes(data)
-    best = matches.best()
-    if best is None:
+    best = from_bytes(data).best()
+    if best is None or _is_noise(str(best)):
         return None
-    # Western text decodes as readily in its Central European sister code pages: prefer the common.
-    western = next((match for match in matches if match.encoding == "cp1252"), None)
-    if western is not None and best.encoding in _WESTERN_LIKE and western.chaos <= best.chaos:
-        best = western
-    text = str(best)
-    return None if _is_noise(text) else (text, (f"read as {best.encoding} (a guess)",))
+    return str(best), (f"read as {best.encoding} (a guess)",)
 
 
-_WESTERN_LIKE = frozenset(
-    "cp1250 cp1252 cp1254 cp1257 cp1258 latin_1 iso8859_2 iso8859_3 iso8859_4 iso8859_9 iso8859_10"
-    " iso8859_13 iso8859_14 iso8859_15 iso8859_16 hp_roman8 mac_roman mac_latin2 mac_iceland"
-    " mac_turkish cp437 cp775 cp850 cp852 cp857 cp858 cp860 cp861 cp863 cp865".split()
+def _is_japanese(text: str) -> bool:
+    """Whether a fifth of the characters beyond ASCII are kana, as in any Japanese sentence."""
+    num_kana = len(re.findall("[\u3041-\u30fa]", text))
+    return num_kana * 5 >= len(re.findall(r"[^\x00-\x7f]", text))
+
+
+def _is_western(text: str) -> bool:
+    """Whether accents are as rare as in Western languages, and signs stand where signs stand.
+
+    In its Central European sister code pages the same bytes are as readily letters, and in Cyrillic
+    or Greek ones most of the letters are beyond ASCII.
+    """
+    num_accented = len(re.findall(r"[^\W\d_a-zA-Z]", text))
+    num_letters = len(re.findall(r"[^\W\d_]", text))
+    misplaced = re.search(r"[^\W\d_][\xa1-\xb4\xb6-\xbf\xd7\xf7\u2020-\u2022][^\W\d_]", text)
+    return misplaced is None and (num_accented <= 3 or num_accented * 10 <= num_letters)
+
+
+_TELLTALES: tuple[tuple[str, Callable[[str], bool]], ...] = (
+    ("euc_jp", _is_japanese),
+    ("cp932", _is_japanese),
+    ("cp1252", _is_western),
 )
 
 
