@@ -1,0 +1,38 @@
+"""`longctx ask`: one question over everything."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from longctx.cli.options import ModelOptions, OutputOptions, Paths, SourceOptions
+
+
+def ask(
+    question: Annotated[str, typer.Option("-q", "--question", help="The question.")],
+    sources: SourceOptions,
+    model: ModelOptions,
+    output: OutputOptions,
+    paths: Paths = None,
+) -> int:
+    """Answer one question, with the sentences that prove it.
+
+    Everything at PATHS is read as one prompt; each proof is searched in it and shown with its
+    place.
+
+    Examples:
+        longctx ask ./papers -q "Which of them measure memory?"
+        pdftotext law.pdf - | longctx ask -q "Who may appeal, and when?"
+    """
+    from longctx.cli.run import Run
+    from longctx.prompts.ask import ask as job
+
+    run = Run("ask", sources, model, output)
+    tokens = model.max_tokens or 512
+    with run:
+        packs = run.packs(
+            run.gather(paths), question_tokens=len(question) + 2 * tokens, question=question
+        )
+        run.finish(job(packs, question, max_tokens=tokens))
+    return 0

@@ -1,0 +1,41 @@
+"""`longctx compare`: what changed between documents, passage by passage."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from longctx.cli.options import ModelOptions, OutputOptions, SourceOptions
+
+
+def compare(
+    paths: Annotated[list[str], typer.Argument(help="Two or more files; - is stdin.")],
+    sources: SourceOptions,
+    model: ModelOptions,
+    output: OutputOptions,
+) -> int:
+    """Compare documents passage by passage: what changed.
+
+    The first file is compared with each other one. Passages are aligned by code, and what is the
+    same is counted, not asked.
+
+    Examples:
+        longctx compare contract-v1.pdf contract-v2.pdf
+        git show HEAD~1:LICENSE | longctx compare - LICENSE
+    """
+    from longctx.cli.failure import UsageFault
+    from longctx.cli.run import Run
+    from longctx.prompts.compare import compare_each as job
+
+    if len(paths) < 2:
+        raise UsageFault(
+            f"compare needs two files, got {paths[0]!r} only", "longctx compare OLD NEW"
+        )
+    run = Run("compare", sources, model, output)
+    with run:
+        left, *others = run.gather_each(paths)
+        # both passages stand in the question
+        pack = run.pack_if_it_fits((left, *others), question_tokens=4_500)
+        run.finish(job(left, others, pack=pack, max_tokens=model.max_tokens or 512))
+    return 0

@@ -1,0 +1,60 @@
+"""From the paths on the command line to Documents."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from longctx.cli.failure import UsageFault
+from longctx.cli.options import SourceOptions
+
+if TYPE_CHECKING:
+    from longctx.ingest.document import Document, Skipped
+
+
+@dataclass(frozen=True, slots=True)
+class Gathered:
+    """What was read, and what was not and why."""
+
+    documents: tuple[Document, ...]
+    skipped: tuple[Skipped, ...]
+
+
+def gather(command: str, paths: Sequence[str] | None, options: SourceOptions) -> Gathered:
+    """The Documents at the paths; `-`, or no path and a pipe, is stdin.
+
+    Raises:
+        UsageFault: no path, and stdin is a terminal.
+        InputError: a path that does not exist, or nothing to read in any.
+    """
+    from longctx.ingest.read import read_all
+    from longctx.ingest.walk import walk
+
+    names, data = with_stdin(command, paths)
+    walked = walk(
+        names,
+        stdin=data,
+        include=tuple(options.include or ()),
+        exclude=tuple(options.exclude or ()),
+    )
+    documents, unread = read_all(walked.sources)
+    return Gathered(tuple(documents), (*walked.skipped, *unread))
+
+
+def with_stdin(command: str, paths: Sequence[str] | None) -> tuple[list[str], bytes | None]:
+    """The paths, with `-` where none is given and stdin is a pipe, and what stdin holds.
+
+    Raises:
+        UsageFault: stdin is wanted and is a terminal.
+    """
+    names = list(paths or ["-"])
+    if "-" not in names:
+        return names, None
+    if sys.stdin is None or sys.stdin.isatty():
+        raise UsageFault(
+            f"longctx {command} needs something to read: paths, or - with a pipe",
+            f"longctx {command} --help shows examples",
+        )
+    return names, sys.stdin.buffer.read()

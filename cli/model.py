@@ -1,0 +1,151 @@
+"""The model of a run: where it lies, its tokenizer and window; the engine only when asked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from longctx.cli.options import ModelOptions
+from longctx.cli.progress import Progress
+from longctx.cli.settings import Settings
+from longctx.prompts.template import load
+
+if TYPE_CHECKING:
+    from longctx.runtime.engine import Engine
+    from longctx.runtime.memory import MemoryPlan
+    from longctx.runtime.tokenizer import Tokenizer
+
+# The chat template's own words around the system text, the documents and the question.
+TEMPLATE_TOKENS = 64
+
+
+@dataclass
+class Model:
+    """An installed model and the settings it runs with; `window` is in tokens."""
+
+    name: str
+    directory: Path
+    window: int
+    options: ModelOptions
+
+    @cached_property
+    def tokenizer(self) -> Tokenizer:
+        """The model's tokenizer."""
+        from longctx.runtime.tokenizer import Tokenizer
+
+        return Tokenizer.load(self.directory)
+
+    @cached_property
+    def overhead(self) -> int:
+        """The tokens of every prompt that are neither documents nor question."""
+        return TEMPLATE_TOKENS + self.count(load("system"))
+
+    @property
+    def speed_key(self) -> str:
+        """What a speed is remembered under: another choice of these is another speed."""
+        return f"{self.name} {self.options.numerics.value} {self.options.threads or 'all'} threads"
+
+    @property
+    def stop_ids(self) -> frozenset[int]:
+        """The ids that end an answer."""
+        return self.tokenizer.stop_ids
+
+    def count(self, text: str) -> int:
+        """The number of tokens of a text."""
+        return self.tokenizer.count(text)
+
+    def encode(self, text: str) -> list[int]:
+        """The token ids of a text."""
+        return self.tokenizer.encode(text)
+
+    def decode_stream(self, ids: Iterable[int]) -> Iterator[str]:
+        """Yields the text of token ids as they come."""
+        return self.tokenizer.decode_stream(ids)
+
+    def prompt(self, documents: str, question: str, begin: str) -> list[int]:
+        """The token ids of a whole prompt, the question last."""
+        from longctx.runtime.chat import chat_prompt
+
+        prompt = chat_prompt(
+            self.tokenizer,
+            system=load("system"),
+            documents=documents,
+            question=question,
+            begin=begin,
+        )
+        return [*prompt.prefix_ids, *prompt.question_ids]
+
+    def plan(self, num_tokens: int) -> MemoryPlan | None:
+        """The memory to read and write `num_tokens`; None for a foreign architecture."""
+        from longctx.runtime.config import foreign_reason, load_config
+        from longctx.runtime.engine import STEP_SIZE
+        from longctx.runtime.memory import plan_memory
+        from longctx.runtime.numerics import choose_numerics
+
+        if foreign_reason(self.directory) is not None:
+            return None
+        return plan_memory(
+            load_config(self.directory),
+            self.directory,
+            num_tokens,
+            step_size=STEP_SIZE,
+            numerics=choose_numerics(self.options.numerics.value),
+        )
+
+    def load_engine(self, num_tokens: int, on_notice: Callable[[str], None]) -> Engine:
+        """The Engine with room for `num_tokens`.
+
+        Raises:
+            OutOfMemory: they do not fit this machine.
+        """
+        from longctx.runtime.engine import load_engine
+
+        memory = self.plan(num_tokens)
+        if memory is not None:
+            memory.check()
+        return load_engine(
+            self.directory,
+            window=num_tokens,
+            numerics=self.options.numerics.value,
+            num_threads=self.options.threads,
+            on_notice=on_notice,
+        )
+
+
+def open_model(
+    root: Path, name: str, options: ModelOptions, window: int | None, progress: Progress
+) -> Model:
+    """The model of that name or path in the store at `root`.
+
+    Raises:
+        ModelError: it is not on this machine; the hint is the line that brings it.
+    """
+    from longctx.runtime.store import resolve
+
+    files = resolve(
+        root,
+        name,
+        progress=lambda phase, done, total: progress.update(phase, done, total, "bytes"),
+    )
+    native = native_window(files.directory)
+    return Model(files.name, files.directory, min(native, window or native), options)
+
+
+def model_name(options: ModelOptions, settings: Settings) -> str:
+    """The model that the command line, the environment or the catalog's first entry names."""
+    from longctx.runtime.catalog import DEFAULT
+
+    return options.model or settings.model or DEFAULT.name
+
+
+def native_window(directory: Path) -> int:
+    """The tokens that the model in `directory` was made for."""
+    from longctx.runtime.config import foreign_reason, load_config, read_json
+
+    if foreign_reason(directory) is None:
+        return load_config(directory).native_window
+    raw = read_json(directory / "config.json")
+    return int(raw.get("max_position_embeddings") or raw.get("n_positions") or 2_048)

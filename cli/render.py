@@ -1,0 +1,147 @@
+"""A Result as text, Markdown or JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from longctx.cli.options import Format
+from longctx.ingest.document import Span
+from longctx.prompts.question import Citation, Piece, Result
+
+
+class Dress(NamedTuple):
+    """One form of writing: a Piece (its label apart, for colour), the opening, the closing."""
+
+    piece: Callable[[Piece], tuple[str, str]]
+    opening: Callable[[Sequence[Piece]], str]
+    closing: Callable[[Result], str]
+
+
+def piece_as_text(piece: Piece) -> tuple[str, str]:
+    """The label, and the rest: a line with place and heading, then the body, indented."""
+    place, shown = "", piece.citations
+    if piece.confidence is not None and len(shown) == 1 and shown[0].span is not None:
+        place = f"{shown[0].span}: "
+    sure = "" if piece.confidence is None else f" [{piece.confidence:.0%}]"
+    lines = [f"{'  ' if piece.label else ''}{place}{piece.heading}{sure}"]
+    if place:
+        lines.append(f"    | {shown[0].quote}{_state(shown[0])}")
+    lines += [f"    {line}" for line in piece.body.splitlines()]
+    if not place:
+        lines += [f"    {_citation_as_text(citation)}" for citation in shown]
+    return piece.label, "\n".join(lines) + "\n\n"
+
+
+def opening_as_text(pieces: Sequence[Piece]) -> str:
+    """What stands before the closing text."""
+    return "Overall\n" if pieces else ""
+
+
+def closing_as_text(result: Result) -> str:
+    """What stands after the closing text: its sources and the counts."""
+    lines = ["", "Sources"] if result.citations else []
+    lines += [f"    {_citation_as_text(citation)}" for citation in result.citations]
+    counts = counted(result.counts)
+    if counts:
+        lines += [*([""] if result.text else []), f"({counts})"]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def piece_as_markdown(piece: Piece) -> tuple[str, str]:
+    """No label apart, and the Piece under a heading of its own."""
+    label = f"{piece.label}: " if piece.label else ""
+    sure = "" if piece.confidence is None else f"\n\nConfidence: {piece.confidence:.0%}"
+    quotes = "".join(f"\n{_citation_as_markdown(citation)}\n" for citation in piece.citations)
+    return "", f"### {label}{piece.heading}\n\n{piece.body}{sure}\n{quotes}\n"
+
+
+def opening_as_markdown(pieces: Sequence[Piece]) -> str:
+    """What stands before the closing text."""
+    return "## Overall\n\n" if pieces else ""
+
+
+def closing_as_markdown(result: Result) -> str:
+    """What stands after the closing text: its sources and the counts."""
+    blocks = [_citation_as_markdown(citation) for citation in result.citations]
+    sources = "\n## Sources\n\n" + "\n\n".join(blocks) + "\n" if blocks else ""
+    counts = counted(result.counts)
+    return sources + (f"\n*{counts}*\n" if counts else "")
+
+
+DRESSES: Mapping[Format, Dress] = {
+    Format.text: Dress(piece_as_text, opening_as_text, closing_as_text),
+    Format.md: Dress(piece_as_markdown, opening_as_markdown, closing_as_markdown),
+}
+
+
+def whole(result: Result, form: Format) -> str:
+    """The Result written at once, in the words that streaming writes one by one."""
+    dress = DRESSES[form]
+    pieces = "".join("".join(dress.piece(piece)) for piece in result.pieces)
+    text = f"{dress.opening(result.pieces)}{result.text}\n" if result.text else ""
+    return pieces + text + dress.closing(result)
+
+
+def as_json(payload: Mapping[str, Any]) -> str:
+    """The payload as JSON with a newline at its end."""
+    return json.dumps(payload, ensure_ascii=False, indent=2) + "\n"
+
+
+def result_fields(result: Result) -> dict[str, Any]:
+    """The fields of a Result for JSON."""
+    return {
+        "text": result.text,
+        "citations": [citation_fields(citation) for citation in result.citations],
+        "pieces": [
+            {
+                "heading": piece.heading,
+                "label": piece.label,
+                "body": piece.body,
+                "confidence": piece.confidence,
+                "citations": [citation_fields(citation) for citation in piece.citations],
+            }
+            for piece in result.pieces
+        ],
+        "counts": dict(result.counts),
+    }
+
+
+def citation_fields(citation: Citation) -> dict[str, Any]:
+    """The fields of a Citation for JSON."""
+    span = None if citation.span is None else span_fields(citation.span)
+    return {"quote": citation.quote, "state": citation.state, "span": span}
+
+
+def span_fields(span: Span) -> dict[str, Any]:
+    """The fields of a Span for JSON."""
+    return {
+        "name": span.name,
+        "start": span.start,
+        "end": span.end,
+        "first_line": span.first_line,
+        "last_line": span.last_line,
+        "first_page": span.first_page,
+        "last_page": span.last_page,
+    }
+
+
+def counted(counts: Mapping[str, int]) -> str:
+    """The counts in words: `files 3, findings 0`."""
+    return ", ".join(f"{name.replace('_', ' ')} {value:,}" for name, value in counts.items())
+
+
+def _citation_as_text(citation: Citation) -> str:
+    place = "no place" if citation.span is None else str(citation.span)
+    return f'{place}: "{citation.quote}"{_state(citation)}'
+
+
+def _citation_as_markdown(citation: Citation) -> str:
+    place = "no place" if citation.span is None else f"`{citation.span}`"
+    return f"> {' '.join(citation.quote.split())}\n> ({place}{_state(citation, ', ')})"
+
+
+def _state(citation: Citation, before: str = " ") -> str:
+    """Nothing for a verified quote, its state for any other."""
+    return "" if citation.state == "verified" else f"{before}[{citation.state}]"

@@ -1,0 +1,152 @@
+"""Puts a run on the screen as it goes, or at its end, or into a file."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+from longctx.cli.options import Format, OutputOptions
+from longctx.cli.output_file import write_whole
+from longctx.cli.render import DRESSES, as_json, result_fields, span_fields, whole
+from longctx.cli.screen import Screen, clean, clean_json
+from longctx.prompts.question import Piece, Result
+
+if TYPE_CHECKING:
+    from longctx.cli.session import Usage
+    from longctx.prompts.pack import Pack
+
+
+class Report:
+    """What one run has to show; the same shape whether it ended well or not."""
+
+    def __init__(self, job: str, screen: Screen, options: OutputOptions) -> None:
+        """Show nothing yet."""
+        self._job = job
+        self._screen = screen
+        self._options = options
+        self._streaming = (
+            options.format is not Format.json and options.output is None and not options.no_stream
+        )
+        self._pieces: list[Piece] = []
+        self._streamed = ""
+        self._began = time.monotonic()
+        self.packs: Sequence[Pack] = ()
+        self.model = ""
+        self.usage: Usage | None = None
+
+    def show(self, piece: Piece) -> None:
+        """Take a Piece, and write it if the run streams."""
+        self._pieces.append(piece)
+        if self._streaming:
+            label, rest = DRESSES[self._options.format].piece(piece)
+            self._screen.write(label, style=label)
+            self._screen.write(rest)
+
+    def stream(self, words: str) -> None:
+        """Take words of the closing text as they come."""
+        if not self._streamed:
+            words = words.lstrip()
+        if not words:
+            return
+        if self._streaming:
+            if not self._streamed:
+                self._screen.write(DRESSES[self._options.format].opening(self._pieces))
+            self._screen.write(words)
+        self._streamed += words
+
+    def finish(self, result: Result) -> None:
+        """Write what is not written yet."""
+        if self._options.format is Format.json:
+            self._put(as_json(self._payload(result, None)))
+        elif not self._streaming:
+            self._put(whole(result, self._options.format))
+        else:
+            dress = DRESSES[self._options.format]
+            if result.text and not self._streamed:
+                self._screen.write(f"{dress.opening(self._pieces)}{result.text}")
+            newline = "\n" if result.text and not self._streamed.endswith("\n") else ""
+            self._screen.write(newline + dress.closing(result))
+
+    def fail(self, error: BaseException) -> None:
+        """Write what is done; JSON says what went wrong, text leaves that to stderr."""
+        done = Result(self._job, pieces=tuple(self._pieces), text=self._streamed.strip())
+        if self._options.format is Format.json:
+            self._put(as_json(self._payload(done, error)))
+        elif self._streaming:
+            self._screen.write("\n" if self._streamed else "")
+        elif self._pieces or self._streamed:
+            self._put(whole(done, self._options.format))
+
+    def _put(self, text: str) -> None:
+        """Write a whole result to its file or to stdout."""
+        json = self._options.format is Format.json
+        if self._options.output is not None:
+            write_whole(self._options.output, clean_json(text) if json else clean(text))
+            self._screen.note(f"wrote {self._options.output}")
+        elif json:
+            self._screen.write_json(text)
+        else:
+            self._screen.write(text)
+
+    def _payload(self, result: Result, error: BaseException | None) -> dict[str, Any]:
+        """The versioned JSON of the run: fields are only ever added."""
+        usage = self.usage
+        return {
+            "schema": f"longctx.{self._job}/1",
+            "version": version("longctx-cli"),
+            "model": self.model,
+            "complete": error is None,
+            "error": None if error is None else error_fields(error),
+            **result_fields(result),
+            **packs_fields(self.packs),
+            "usage": {
+                "questions": usage.questions if usage else 0,
+                "answers_cut": usage.answers_cut if usage else 0,
+                "tokens_read": usage.tokens_read if usage else 0,
+                "tokens_written": usage.tokens_written if usage else 0,
+            },
+            "timing": {
+                "total_seconds": round(time.monotonic() - self._began, 3),
+                "reading_seconds": round(usage.reading_seconds, 3) if usage else 0.0,
+                "writing_seconds": round(usage.writing_seconds, 3) if usage else 0.0,
+            },
+        }
+
+
+def error_fields(error: BaseException) -> dict[str, Any]:
+    """The fields of a failure for JSON."""
+    interrupted = isinstance(error, KeyboardInterrupt)
+    return {
+        "kind": type(error).__name__,
+        "message": "stopped" if interrupted else str(error),
+        "hint": getattr(error, "hint", ""),
+    }
+
+
+def packs_fields(packs: Sequence[Pack]) -> dict[str, Any]:
+    """The fields of what was read and what was left out, for JSON."""
+    return {
+        "documents": [
+            {
+                "name": part.document.name,
+                "kind": part.document.kind,
+                "digest": part.document.digest,
+                "num_tokens": part.num_tokens,
+                "whole": part.whole,
+                "notes": list(part.document.notes),
+                "part": number,
+            }
+            for number, pack in enumerate(packs, 1)
+            for part in pack.parts
+        ],
+        "skipped": [
+            {"name": item.name, "reason": item.reason}
+            for item in dict.fromkeys(item for pack in packs for item in pack.skipped)
+        ],
+        "cuts": [
+            {"span": span_fields(cut.span), "num_tokens": cut.num_tokens, "reason": cut.reason}
+            for cut in dict.fromkeys(cut for pack in packs for cut in pack.cuts)
+        ],
+    }

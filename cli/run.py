@@ -1,0 +1,177 @@
+"""One run of a command that asks a model: from the paths to the report."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from longctx.cli.drive import drive
+from longctx.cli.failure import UsageFault
+from longctx.cli.gather import Gathered, gather
+from longctx.cli.manifest_table import manifest_as_text
+from longctx.cli.model import Model, model_name, open_model
+from longctx.cli.options import ModelOptions, OutputOptions, SourceOptions
+from longctx.cli.output_file import check_writable
+from longctx.cli.packing import make_packs
+from longctx.cli.progress import open_progress
+from longctx.cli.report import Report
+from longctx.cli.screen import Screen
+from longctx.cli.session import Session
+from longctx.cli.settings import read_settings
+from longctx.cli.speed import remember
+from longctx.ingest.errors import InputError, OverBudget
+from longctx.prompts.budget import Budget
+
+if TYPE_CHECKING:
+    from longctx.ingest.document import Document
+    from longctx.prompts.pack import Pack
+    from longctx.prompts.question import Job, Result
+
+# A question may turn out longer than was planned for.
+SLACK_TOKENS = 4_096
+
+
+class Run:
+    """Holds what the commands share; as a context it reports what was done when one fails."""
+
+    def __init__(
+        self, command: str, sources: SourceOptions, model: ModelOptions, output: OutputOptions
+    ) -> None:
+        """Look at the environment and the options."""
+        if output.output is not None:
+            check_writable(output.output)
+        self.command = command
+        self.sources = sources
+        self.options = model
+        self.settings = read_settings(os.environ)
+        self.screen = Screen(self.settings, quiet=output.quiet, verbose=output.verbose)
+        self.progress = open_progress(self.screen)
+        self.report = Report(command, self.screen, output)
+        self.show_manifest = output.manifest
+        self._model: Model | None = None
+        self._room = 0
+
+    def __enter__(self) -> Self:
+        """Begin."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Report what was done before the failure, which goes on to the gate."""
+        self.progress.pause()
+        if error is not None and not isinstance(error, BrokenPipeError):
+            self.report.fail(error)
+
+    @property
+    def model(self) -> Model:
+        """The model that answers."""
+        if self._model is None:
+            self._model = open_model(
+                self.settings.root,
+                model_name(self.options, self.settings),
+                self.options,
+                self.sources.window,
+                self.progress,
+            )
+            self.report.model = self._model.name
+        return self._model
+
+    def gather(self, paths: Sequence[str] | None) -> Gathered:
+        """What the paths hold."""
+        return gather(self.command, paths, self.sources)
+
+    def gather_each(self, paths: Sequence[str]) -> list[Document]:
+        """One Document for each path.
+
+        Raises:
+            InputError: a file that holds no text.
+            UsageFault: a path that is not one file, or the same file twice.
+        """
+        gathered = self.gather(paths)
+        if gathered.skipped and len(gathered.documents) < len(paths):
+            skipped = gathered.skipped[0]
+            raise InputError(f"{skipped.name} cannot be compared: {skipped.reason}")
+        if len(gathered.documents) != len(paths):
+            raise UsageFault(
+                f"compare takes different files, one for each path; {len(paths)} paths hold "
+                f"{len(gathered.documents)}"
+            )
+        return list(gathered.documents)
+
+    def packs(
+        self,
+        gathered: Gathered,
+        *,
+        question_tokens: int,
+        splits: bool = False,
+        question: str = "",
+    ) -> tuple[Pack, ...]:
+        """The Packs to ask, with room for a question and its answer beside each."""
+        packs = make_packs(
+            gathered,
+            self.sources,
+            root=self.settings.root,
+            count=self.model.count,
+            budget=Budget(self.model.window, self.model.overhead + question_tokens),
+            splits=splits or self.sources.split,
+            question=question,
+        )
+        if len(packs) > 1:
+            self.screen.note(
+                f"more than the window of {self.model.window:,} tokens holds: "
+                f"read in {len(packs)} parts"
+            )
+        for cut in packs[0].cuts:
+            self.screen.note(f"left out {cut.span} ({cut.num_tokens:,} tokens): {cut.reason}")
+        for item in packs[0].skipped if self.screen.verbose else ():
+            self.screen.note(f"skipped {item.name}: {item.reason}")
+        if self.show_manifest:
+            for pack in packs:
+                self.screen.note(manifest_as_text(pack))
+        self.report.packs = packs
+        self._make_room(max(pack.num_tokens for pack in packs), question_tokens)
+        return packs
+
+    def pack_if_it_fits(
+        self, documents: Sequence[Document], *, question_tokens: int
+    ) -> Pack | None:
+        """One Pack of all Documents; None, said on stderr, where the window is too small."""
+        try:
+            gathered = Gathered(tuple(documents), ())
+            return self.packs(gathered, question_tokens=question_tokens)[0]
+        except OverBudget:
+            self.screen.note(
+                f"more than the window of {self.model.window:,} tokens holds: "
+                "each passage is asked by itself"
+            )
+            self._make_room(0, question_tokens)
+            return None
+
+    def _make_room(self, num_tokens: int, question_tokens: int) -> None:
+        """Plan for the prompt, its question, and some more where the window has it."""
+        needed = num_tokens + self.model.overhead + question_tokens
+        self._room = min(self.model.window, needed + SLACK_TOKENS)
+
+    def finish(self, job: Job) -> Result:
+        """The job's Result, asked, shown and reported."""
+        session = Session(
+            model=self.model,
+            room=self._room,
+            options=self.options,
+            screen=self.screen,
+            progress=self.progress,
+            stream=self.report.stream,
+        )
+        self.report.usage = session.usage
+        result = drive(job, session.ask, self.report.show)
+        self.progress.pause()
+        self.report.finish(result)
+        if session.usage.longest is not None:
+            remember(self.settings.root, self.model.speed_key, session.usage.longest)
+        return result

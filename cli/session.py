@@ -1,0 +1,147 @@
+"""Puts a job's Questions to a model, whose engine is loaded when the first one comes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from longctx.cli.model import Model
+from longctx.cli.options import ModelOptions
+from longctx.cli.progress import Progress, duration
+from longctx.cli.screen import Screen
+from longctx.cli.speed import Reading
+from longctx.cli.stop import until_stop
+from longctx.prompts.question import Answer, Question
+
+if TYPE_CHECKING:
+    from longctx.runtime.engine import Engine
+
+# A question this short after a prefix already read needs no bar of its own.
+SHORT_READING = 1_024
+
+
+@dataclass(slots=True)
+class Usage:
+    """What the questions of a run took."""
+
+    questions: int = 0
+    answers_cut: int = 0
+    tokens_read: int = 0
+    tokens_written: int = 0
+    reading_seconds: float = 0.0
+    writing_seconds: float = 0.0
+    longest: Reading | None = None
+
+
+@dataclass
+class Session:
+    """A model at work on one run's questions."""
+
+    model: Model
+    room: int
+    options: ModelOptions
+    screen: Screen
+    progress: Progress
+    stream: Callable[[str], None]
+    usage: Usage = field(default_factory=Usage)
+
+    @cached_property
+    def engine(self) -> Engine:
+        """The Engine, loaded when the first question comes."""
+        self.progress.update("loading the model", 0, 0)
+        began = time.monotonic()
+        engine = self.model.load_engine(self.room, self.screen.note)
+        self.screen.detail(f"the model was loaded in {time.monotonic() - began:.1f} s")
+        return engine
+
+    def ask(self, question: Question) -> Answer:
+        """The Answer to a Question; its words are streamed where the job says so."""
+        self.usage.questions += 1
+        ids = self.model.prompt(question.pack.text, question.text, question.begin)
+        return self._choose(question, ids) if question.choices else self._write(question, ids)
+
+    def _choose(self, question: Question, prompt: list[int]) -> Answer:
+        """The probabilities of the choices."""
+        ids = [self.model.encode(choice) for choice in question.choices]
+        watch = _Watch(self, question.label)
+        chances = self.engine.choose(prompt, ids, on_progress=watch.read)
+        watch.done()
+        return Answer(probabilities=dict(zip(question.choices, chances, strict=True)))
+
+    def _write(self, question: Question, prompt: list[int]) -> Answer:
+        """The model's words."""
+        from longctx.runtime.sampling import Sampling
+
+        limit = question.max_tokens
+        watch = _Watch(self, question.label)
+        ids = self.engine.generate(
+            prompt,
+            sampling=Sampling(temperature=self.options.temperature, seed=self.options.seed),
+            max_tokens=limit,
+            stop_ids=self.model.stop_ids,
+            on_progress=watch.read,
+        )
+        text = question.begin
+        for piece in until_stop(self.model.decode_stream(watch.count(ids)), question.stop):
+            text += piece
+            if question.stream:
+                self.stream(piece)
+        watch.done()
+        finished = watch.written < limit
+        if not finished:
+            self.usage.answers_cut += 1
+            self.screen.note(
+                f"{question.label or 'the answer'}: cut at {limit:,} tokens (--max-tokens)"
+            )
+        return Answer(text=text, finished=finished)
+
+
+class _Watch:
+    """Times one question, and tells the Progress how far its reading is."""
+
+    def __init__(self, session: Session, label: str) -> None:
+        """Start the clock."""
+        self._session = session
+        self._label = label or "answering"
+        self._kept: int | None = None
+        self._new = 0
+        # the engine is loaded before the clock starts
+        assert session.engine is not None
+        self._began = time.monotonic()
+        self._read_at = self._began
+        self.written = 0
+
+    def read(self, done: int, total: int) -> None:
+        """Take the Engine's word on how much of the prompt is read."""
+        if self._kept is None:
+            self._kept, self._new = done, total - done
+        self._read_at = time.monotonic()
+        if self._new > SHORT_READING:
+            self._session.progress.update("reading", done, total, "tokens")
+        else:
+            self._session.progress.update(self._label, 0, 0)
+
+    def count(self, ids: Iterator[int]) -> Iterator[int]:
+        """Yields the ids and counts them."""
+        for token in ids:
+            self.written += 1
+            yield token
+
+    def done(self) -> None:
+        """Add the question to the Session's Usage."""
+        usage, now = self._session.usage, time.monotonic()
+        reading = Reading(self._new, self._read_at - self._began, self.written, now - self._read_at)
+        usage.tokens_read += reading.num_tokens
+        usage.tokens_written += reading.written
+        usage.reading_seconds += reading.reading_seconds
+        usage.writing_seconds += reading.writing_seconds
+        if reading.num_tokens > (usage.longest.num_tokens if usage.longest else SHORT_READING):
+            usage.longest = reading
+            rate = reading.num_tokens / max(reading.reading_seconds, 1e-9)
+            self._session.screen.detail(
+                f"read {reading.num_tokens:,} tokens in {duration(reading.reading_seconds)} "
+                f"({rate:,.0f} tokens/s)"
+            )

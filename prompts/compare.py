@@ -1,0 +1,170 @@
+"""The job of comparison: passages are aligned by code, and only what changed is asked."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Generator, Sequence
+
+from longctx.ingest.align import align
+from longctx.ingest.document import Document, Segment
+from longctx.ingest.segment import segments
+from longctx.prompts.changed_facts import changed_facts
+from longctx.prompts.join import NO_DOCUMENTS, join
+from longctx.prompts.pack import Pack
+from longctx.prompts.question import Answer, Citation, Job, Piece, Question, Result
+from longctx.prompts.template import fill
+
+CHANGED_TOKENS = 160
+GIST_TOKENS = 80
+# A longer passage is shown to the model from its first changed line to its last, and then cut.
+PASSAGE_CHARACTERS = 6_000
+
+
+def compare(
+    left: Document,
+    right: Document,
+    *,
+    pack: Pack | None = None,
+    max_tokens: int = 512,
+    stream: bool = True,
+) -> Job:
+    """A Piece for each changed, removed or added passage, and a summary of the differences.
+
+    `pack` holds both Documents where they fit the window; each question holds the two passages.
+    """
+    packed = pack or NO_DOCUMENTS
+    pieces: list[Piece] = []
+    counts: Counter[str] = Counter(passages=0, same=0, changed=0, removed=0, added=0)
+    pairs = align(segments(left), segments(right))
+    for number, pair in enumerate(pairs, 1):
+        counts["passages"] += 1
+        label = f"comparing passage {number} of {len(pairs)}"
+        piece: Piece | None
+        if pair.kind == "same":
+            counts["same"] += 1
+            continue
+        if pair.left is not None and pair.right is not None:
+            piece = yield from _changed(packed, pair.left, pair.right, label, counts)
+        elif pair.left is not None:
+            piece = yield from _alone(packed, pair.left, "removed", label, counts)
+        else:
+            assert pair.right is not None
+            piece = yield from _alone(packed, pair.right, "added", label, counts)
+        if piece is not None:
+            counts[piece.label] += 1
+            pieces.append(piece)
+            yield piece
+    text = ""
+    if len(pieces) > 1:
+        text = yield from join(
+            [f"- {piece.heading}, {piece.label}: {piece.body}" for piece in pieces],
+            lambda changes: fill("compare_join", left=left.name, right=right.name, changes=changes),
+            max_tokens=max_tokens,
+            label="joining the differences",
+            stream=stream,
+        )
+    return Result("compare", pieces=tuple(pieces), text=text, counts=dict(counts))
+
+
+def compare_each(
+    left: Document, others: Sequence[Document], *, pack: Pack | None = None, max_tokens: int = 512
+) -> Job:
+    """The comparison of one Document with each of the others, in one Result."""
+    if len(others) == 1:
+        return (yield from compare(left, others[0], pack=pack, max_tokens=max_tokens))
+    pieces: list[Piece] = []
+    counts: Counter[str] = Counter()
+    for right in others:
+        result = yield from compare(left, right, pack=pack, max_tokens=max_tokens, stream=False)
+        pieces += result.pieces
+        counts.update(result.counts)
+        if result.text:
+            overall = Piece(f"Overall: {left.name} and {right.name}", result.text)
+            pieces.append(overall)
+            yield overall
+    return Result("compare", pieces=tuple(pieces), counts=dict(counts))
+
+
+def _changed(
+    pack: Pack, left: Segment, right: Segment, label: str, counts: Counter[str]
+) -> Generator[Question | Piece, Answer | None, Piece]:
+    """What changed between two passages: the meaning by the model, the facts by code."""
+    left_text, right_text = _excerpts(left.text, right.text, counts)
+    asked = fill(
+        "compare_changed",
+        left=left.document.name,
+        right=right.document.name,
+        left_text=left_text,
+        right_text=right_text,
+    )
+    said = yield Question(pack, asked, CHANGED_TOKENS, label=label)
+    assert said is not None
+    gone, new = changed_facts(left.text, right.text)
+    lines = [said.text.strip()]
+    if gone:
+        lines.append(f"Only in {left.document.name}: {', '.join(gone)}")
+    if new:
+        lines.append(f"Only in {right.document.name}: {', '.join(new)}")
+    citations = (_first_difference(left, right), _first_difference(right, left))
+    return Piece(_heading(right) or _heading(left), "\n".join(lines), "changed", citations)
+
+
+def _alone(
+    pack: Pack, passage: Segment, kind: str, label: str, counts: Counter[str]
+) -> Generator[Question | Piece, Answer | None, Piece | None]:
+    """The gist of a passage that only one Document has; None for one without words."""
+    if not any(character.isalnum() for character in passage.text):
+        return None
+    text = _cut(passage.text, counts)
+    asked = fill("compare_gist", name=passage.document.name, text=text)
+    said = yield Question(pack, asked, GIST_TOKENS, label=label)
+    assert said is not None
+    citations = (_first_difference(passage, None),)
+    return Piece(_heading(passage), said.text.strip(), kind, citations)
+
+
+def _excerpts(left: str, right: str, counts: Counter[str]) -> tuple[str, str]:
+    """Both passages; of long ones the lines between the first and the last difference."""
+    if max(len(left), len(right)) > PASSAGE_CHARACTERS:
+        first, second = left.splitlines(), right.splitlines()
+        head = _common_length(first, second)
+        tail = _common_length(first[head:][::-1], second[head:][::-1])
+        left = "\n".join(first[max(0, head - 1) : len(first) - tail + 1])
+        right = "\n".join(second[max(0, head - 1) : len(second) - tail + 1])
+    return _cut(left, counts), _cut(right, counts)
+
+
+def _common_length(left: Sequence[str], right: Sequence[str]) -> int:
+    """How many lines at the beginning are the same."""
+    pairs = enumerate(zip(left, right, strict=False))
+    return next((index for index, (a, b) in pairs if a != b), min(len(left), len(right)))
+
+
+def _cut(text: str, counts: Counter[str]) -> str:
+    """The text as it is put to the model; a cut is marked and counted."""
+    text = text.strip()
+    if len(text) <= PASSAGE_CHARACTERS:
+        return text
+    counts["asked_by_their_beginning_only"] += 1
+    return f"{text[:PASSAGE_CHARACTERS].rstrip()} [...]"
+
+
+def _heading(passage: Segment) -> str:
+    """The passage's own heading, or its first words."""
+    return " ".join((passage.heading or passage.text.strip()[:60]).split())
+
+
+def _first_difference(passage: Segment, other: Segment | None) -> Citation:
+    """The first line of the passage that the other does not have: its text and its place."""
+    known = {" ".join(line.split()) for line in other.text.splitlines()} if other else set()
+    known.add("")
+    start = passage.start
+    for line in passage.text.splitlines(keepends=True):
+        if " ".join(line.split()) not in known:
+            break
+        start += len(line)
+    else:
+        start, line = passage.start, passage.text.splitlines()[0]
+    begin = start + len(line) - len(line.lstrip())
+    end = max(begin + 1, start + len(line.rstrip()))
+    return Citation(line.strip(), "verified", passage.document.span(begin, end))

@@ -1,0 +1,56 @@
+"""The files of a unified diff and where its lines stand in the new files."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from longctx.ingest.document import Document, Span
+
+_FILE = re.compile(
+    r"^(?:diff --git .*\n(?:(?!--- |diff --git ).*\n)*)?--- .*\n\+\+\+ (.*)(?=\n@@ )", re.M
+)
+_HUNK = re.compile(r"^@@ -\d+(?:,\d+)? \+(\d+)(?:,\d+)? @@", re.M)
+
+
+@dataclass(frozen=True, slots=True)
+class ChangedFile:
+    """The stretch of a diff that changes one file."""
+
+    name: str
+    start: int
+    end: int
+
+
+def changed_files(document: Document) -> tuple[ChangedFile, ...]:
+    """The files that the Document changes, in order; none if it is no unified diff."""
+    heads = list(_FILE.finditer(document.text))
+    ends = [*(match.start() for match in heads), len(document.text)][1:]
+    return tuple(
+        ChangedFile(_new_name(match[1]), match.start(), end)
+        for match, end in zip(heads, ends, strict=False)
+    )
+
+
+def place_in_new_file(document: Document, changed: ChangedFile, span: Span) -> Span:
+    """The Span with the name and the lines of the new file; `start` and `end` stay the diff's."""
+    first = _new_line(document.text, changed, span.start)
+    last = _new_line(document.text, changed, max(span.start, span.end - 1))
+    return Span(changed.name, span.start, span.end, first, max(first, last))
+
+
+def _new_line(text: str, changed: ChangedFile, offset: int) -> int:
+    """The line of the new file at an offset in the diff; a removed line is where it stood."""
+    line, position = 1, changed.start
+    for hunk in _HUNK.finditer(text, changed.start, changed.end):
+        if hunk.start() > offset:
+            break
+        line, position = int(hunk[1]), text.find("\n", hunk.end()) + 1
+    lines = text[position : max(position, offset)].split("\n")[:-1]
+    return line + sum(not row.startswith(("-", "\\")) for row in lines)
+
+
+def _new_name(field: str) -> str:
+    """The file name in a `+++` line, without git's `b/` and without a time stamp."""
+    name = field.split("\t")[0].strip().strip('"')
+    return name.removeprefix("b/")

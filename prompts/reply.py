@@ -1,0 +1,40 @@
+"""Reads what small models write: bullets, stray quotation marks and near misses included."""
+
+from __future__ import annotations
+
+import re
+
+_BULLET = re.compile(r"^\s*(?:[-*•]\s+|\(?\d{1,3}[.)]\s+|>\s*)*")
+_MARKS = {'"': '"', "'": "'", "`": "`", "“": "”", "‘": "’", "«": "»", "„": "“"}
+_ABSENT = re.compile(
+    r"\bnot (?:in|found in|mentioned in|stated in|given in) the (?:text|documents?)\b",
+    re.IGNORECASE,
+)
+_QUOTE_LINE = re.compile(r"^\W*quote\W*:\W*?(?=[\"'“‘`«]|\w)(.*)$", re.IGNORECASE | re.MULTILINE)
+
+
+def unmarked(line: str) -> str:
+    """The line without its bullet, its number and the quotation marks around it."""
+    line = _BULLET.sub("", line, count=1).strip()
+    while len(line) >= 2 and _MARKS.get(line[0]) == line[-1]:
+        line = line[1:-1].strip()
+    return line
+
+
+def is_absent(text: str) -> bool:
+    """Whether an answer says that the documents do not hold it, and little else."""
+    return not text.strip() or (len(text) < 160 and _ABSENT.search(text) is not None)
+
+
+def quotes(text: str, *, limit: int) -> list[str]:
+    """At most `limit` quotes, one per line of the text, without repeats."""
+    found = (unmarked(line) for line in text.splitlines())
+    return list(dict.fromkeys(quote for quote in found if len(quote) > 2))[:limit]
+
+
+def split_quote(text: str) -> tuple[str, str]:
+    """The text before a line `QUOTE: "…"`, and the quote ("" without such a line)."""
+    match = _QUOTE_LINE.search(text)
+    if match is None:
+        return text.strip(), ""
+    return text[: match.start()].strip(), unmarked(match[1])

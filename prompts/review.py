@@ -1,0 +1,176 @@
+"""The job of review: every file is asked, every finding is proved by its line and asked again."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+
+from longctx.ingest.document import Document, Span
+from longctx.prompts.citation import locate
+from longctx.prompts.defect import SEVERITIES, Defect, defects
+from longctx.prompts.diff import ChangedFile, changed_files, place_in_new_file
+from longctx.prompts.grouping import grouped, shown_segments
+from longctx.prompts.pack import Pack, Part
+from longctx.prompts.question import Answer, Citation, Job, Piece, Question, Result
+from longctx.prompts.template import fill
+
+# About 250 lines: more than that, and a small model lists only what it saw first.
+UNIT_CHARACTERS = 10_000
+MAX_DEFECTS = 5
+# Below this chance of "Yes" a unit is not asked for its defects.
+GATE = 0.1
+# Below this chance of "Yes" to its own line a finding is held back.
+CONFIRM = 0.5
+_YES_NO = ("Yes", "No")
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """What one question is about: a file, a stretch of a file, or a file of a diff."""
+
+    document: Document
+    start: int
+    end: int
+    changed: ChangedFile | None = None
+
+    @property
+    def subject(self) -> str:
+        """The words that point the model at it."""
+        if self.changed is not None:
+            return f"the change to {self.changed.name} (added lines begin with +)"
+        span = self.document.span(self.start, self.end)
+        if self.start == 0 and self.end >= len(self.document.text):
+            return f"the file {span.name}"
+        return f"lines {span.first_line} to {span.last_line} of the file {span.name}"
+
+    @property
+    def opening(self) -> str:
+        """Its first line that says something."""
+        lines = self.document.text[self.start : self.end].splitlines()
+        return next((line.strip() for line in lines if line.strip()), "")[:120]
+
+
+def review(packs: Sequence[Pack], *, max_tokens: int = 512) -> Job:
+    """The findings of all files, worst first; each is a Piece whose label is its severity."""
+    findings: list[Piece] = []
+    counts: Counter[str] = Counter(stretches_asked=0)
+    names = {document.name for pack in packs for document in pack.documents}
+    for pack in packs:
+        for part in pack.parts:
+            for unit in units(part):
+                counts["stretches_asked"] += 1
+                for piece in (yield from _review_unit(pack, unit, max_tokens, counts)):
+                    findings.append(piece)
+                    yield piece
+    ranked = tuple(sorted(findings, key=_rank))
+    totals = {"files": len(names), **counts, "findings": len(ranked)}
+    return Result("review", pieces=ranked, counts=totals)
+
+
+def units(part: Part) -> list[Unit]:
+    """The stretches of a Document that are asked one by one."""
+    document = part.document
+    if changed := changed_files(document):
+        return [
+            Unit(document, item.start, item.end, item)
+            for item in changed
+            if any(start < item.end and item.start < end for start, end in part.ranges)
+        ]
+    if part.whole and len(document.text) <= UNIT_CHARACTERS:
+        return [Unit(document, 0, len(document.text))]
+    groups = grouped(shown_segments(part), UNIT_CHARACTERS)
+    return [Unit(document, group.start, group.end) for group in groups if group.text.strip()]
+
+
+def _review_unit(
+    pack: Pack, unit: Unit, max_tokens: int, counts: Counter[str]
+) -> Generator[Question | Piece, Answer | None, list[Piece]]:
+    """The confirmed findings of one Unit, worst first."""
+    label = f"reviewing {unit.changed.name if unit.changed else unit.document.name}"
+    asked = fill("review_gate", subject=unit.subject, opening=unit.opening)
+    said = yield Question(pack, asked, choices=_YES_NO, label=label)
+    assert said is not None
+    if said.probabilities["Yes"] < GATE:
+        counts["passed_as_clean"] += 1
+        return []
+    asked = fill("review_list", subject=unit.subject, opening=unit.opening, limit=str(MAX_DEFECTS))
+    said = yield Question(pack, asked, max_tokens, label=label)
+    assert said is not None
+    found: list[Piece] = []
+    places: set[tuple[str, int]] = set()
+    for defect in defects(said.text)[:MAX_DEFECTS]:
+        citation = _place(pack, unit, defect)
+        if citation.span is None:
+            counts["dropped_quote_not_found"] += 1
+            continue
+        place = (defect.category, citation.span.start)
+        if place in places:
+            counts["dropped_as_repeated"] += 1
+            continue
+        places.add(place)
+        confidence = yield from _confirm(pack, unit, defect, citation, label)
+        if confidence < CONFIRM:
+            counts["held_back_as_unsure"] += 1
+            continue
+        found.append(_piece(defect, citation, confidence))
+    return sorted(found, key=_rank)
+
+
+def _place(pack: Pack, unit: Unit, defect: Defect) -> Citation:
+    """Where the quoted line stands in the Unit; without a Span if it does not."""
+    span = _whole_line(unit, defect.quote)
+    citation = Citation(defect.quote, "verified", span)
+    if span is None:
+        citation = locate(defect.quote, pack, prefer=unit.document.name)
+        span = citation.span
+    if span is None or span.name != unit.document.name or not unit.start <= span.start < unit.end:
+        return Citation(defect.quote, "unverified")
+    if unit.changed is not None:
+        span = place_in_new_file(unit.document, unit.changed, span)
+    return Citation(citation.quote, citation.state, span)
+
+
+def _whole_line(unit: Unit, quote: str) -> Span | None:
+    """The first line of the Unit that is the quote, white space and a diff's sign aside."""
+    wanted, start = quote.split(), unit.start
+    for line in unit.document.text[unit.start : unit.end].splitlines(keepends=True):
+        body = line[1:] if unit.changed is not None and line[0] in "+- " else line
+        if body.split() == wanted:
+            indent = line.index(body) + len(body) - len(body.lstrip())
+            return unit.document.span(start + indent, start + len(line.rstrip()))
+        start += len(line)
+    return None
+
+
+def _confirm(
+    pack: Pack, unit: Unit, defect: Defect, citation: Citation, label: str
+) -> Generator[Question | Piece, Answer | None, float]:
+    """The chance of "Yes" when the model is asked whether the finding holds."""
+    asked = fill(
+        "review_confirm",
+        subject=unit.subject,
+        quote=citation.quote,
+        title=defect.title,
+        why=defect.why,
+    )
+    said = yield Question(pack, asked, choices=_YES_NO, label=label)
+    assert said is not None
+    return said.probabilities["Yes"]
+
+
+def _piece(defect: Defect, citation: Citation, confidence: float) -> Piece:
+    """The finding as it is shown."""
+    lines = [defect.why, f"Fix: {defect.fix}" if defect.fix else ""]
+    return Piece(
+        heading=f"{defect.title} ({defect.category})",
+        body="\n".join(line for line in lines if line),
+        label=defect.severity,
+        citations=(citation,),
+        confidence=confidence,
+    )
+
+
+def _rank(piece: Piece) -> tuple[int, float]:
+    """Severity first, then confidence."""
+    return SEVERITIES.index(piece.label), -(piece.confidence or 0.0)

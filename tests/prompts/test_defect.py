@@ -1,0 +1,49 @@
+import pytest
+
+from longctx.prompts.defect import Defect, defects
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        (
+            "high | bug | Division by zero | return total / n | n may be 0 | Check n",
+            Defect("high", "bug", "Division by zero", "return total / n", "n may be 0", "Check n"),
+        ),
+        (
+            "1. **Critical** | Security | SQL injection. | `12| run(sql + name)` | joined | bind",
+            None,
+        ),
+        (
+            "| medium | resource | Leak | `f = open(p)` | never closed | use with |",
+            Defect("medium", "resource", "Leak", "f = open(p)", "never closed", "use with"),
+        ),
+        (
+            "low | style | Mask | flags = a | b | B | lost bit | keep it",
+            Defect("low", "bug", "Mask", "flags = a|b|B", "lost bit", "keep it"),
+        ),
+        ("high | bug | Title | code()", Defect("high", "bug", "Title", "code()")),
+        ("high | bug | Title | code() | why", Defect("high", "bug", "Title", "code()", "why")),
+        ("severity | category | title | code | why | fix", None),
+        ("--- | --- | --- | --- | --- | ---", None),
+        ("NONE", None),
+        ("The code is fine.", None),
+        ("high | bug | | | |", None),
+    ],
+)
+def test_a_line(line: str, expected: Defect | None) -> None:
+    if "Critical" in line:
+        (found,) = defects(line)
+        assert (found.severity, found.category, found.title) == (
+            "high",
+            "security",
+            "SQL injection",
+        )
+        assert found.fix == "bind"
+        return
+    assert defects(line) == ([expected] if expected else [])
+
+
+def test_lines_are_told_once_and_prose_is_passed_over() -> None:
+    line = "high | bug | T | code() | why | fix"
+    assert len(defects(f"Here they are:\n{line}\n\n- {line}\nHope this helps!")) == 1

@@ -1,0 +1,54 @@
+import pytest
+
+from longctx.prompts import reply
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ('1. "He left."', "He left."),
+        ("- `x = 1`", "x = 1"),
+        ("“Nested 'quote'”", "Nested 'quote'"),
+        ("> - 'a'", "a"),
+        ("3.5 grams", "3.5 grams"),
+        ("-x + 1", "-x + 1"),
+        ('"open only', '"open only'),
+        ("", ""),
+    ],
+)
+def test_unmarked(line: str, expected: str) -> None:
+    assert reply.unmarked(line) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Not in the text.", True),
+        ("The answer is not mentioned in the documents.", True),
+        ("", True),
+        (" \n", True),
+        ("It is 42.", False),
+        ("The king is not in the text " + "but much else is said of him " * 8, False),
+    ],
+)
+def test_is_absent(text: str, expected: bool) -> None:
+    assert reply.is_absent(text) is expected
+
+
+def test_quotes_are_cleaned_limited_and_told_once() -> None:
+    text = 'Here:\n"One."\n\n2. "Two."\n"One."\n"Three."'
+    assert reply.quotes(text, limit=3) == ["Here:", "One.", "Two."]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('Two men meet.\nQUOTE: "They met."', ("Two men meet.", "They met.")),
+        ("Two men meet.\n**Quote:** “They met.”", ("Two men meet.", "They met.")),
+        ("Two men meet.\n- quote: They met.\nMore.", ("Two men meet.", "They met.")),
+        ("Two men meet.", ("Two men meet.", "")),
+        ("They quote: often.", ("They quote: often.", "")),
+    ],
+)
+def test_split_quote(text: str, expected: tuple[str, str]) -> None:
+    assert reply.split_quote(text) == expected
