@@ -219,8 +219,8 @@ def _without_listed(headings: list[Heading], text: str) -> list[Heading]:
     """The headings without those of a table of contents, which come again with text below them."""
     last_place = {_key(heading.title): heading.start for heading in headings}
     kept = []
-    for heading, following in zip(headings, [*headings[1:], None], strict=True):
-        end = following.start if following else len(text)
+    starts = [*(heading.start for heading in headings), len(text)]
+    for heading, end in zip(headings, starts[1:], strict=True):
         line_end = text.find("\n", heading.start, end)
         body = text[line_end:end].strip() if line_end >= 0 else ""
         if body or last_place[_key(heading.title)] == heading.start:

@@ -6,6 +6,7 @@ import ast
 import re
 import warnings
 from collections.abc import Callable, Iterable, Iterator
+from itertools import pairwise
 
 from longctx.ingest.document import Document, Heading, Segment
 from longctx.ingest.headings import markdown_headings, prose_headings
@@ -98,9 +99,7 @@ def _first_character(document: Document, node: ast.stmt) -> int:
 def _blocks(document: Document) -> Iterator[Heading]:
     """Stretches of at least `BLOCK_CHARACTERS`, cut before an unindented line after a blank one."""
     start, blank = 0, False
-    for line_start, line_end in zip(
-        document.line_starts, [*document.line_starts[1:], len(document.text)], strict=True
-    ):
+    for line_start, line_end in pairwise([*document.line_starts, len(document.text)]):
         line = document.text[line_start:line_end]
         if blank and line_start - start >= BLOCK_CHARACTERS and not line[:1].isspace():
             if start == 0:
@@ -119,7 +118,7 @@ def _first_line(text: str) -> str:
 def _diff(document: Document) -> Iterator[Heading]:
     """The files of a unified diff, and the further hunks of each."""
     files = list(_file_starts(document.text))
-    for start, end in zip(files, [*files[1:], len(document.text)], strict=True):
+    for start, end in pairwise([*files, len(document.text)]):
         path = _DIFF_PATH.search(document.text, start, end)
         title = path[1] if path else _first_line(document.text[start:end])
         if title == "/dev/null":

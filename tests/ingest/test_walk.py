@@ -87,7 +87,7 @@ def test_a_subdirectory_of_a_work_tree_an_ignored_one_and_a_nested_one(tmp_path:
 
 @needs_git
 def test_a_work_trees_own_configuration_runs_no_program(tmp_path: Path) -> None:
-    put(tmp_path, {"a.py": "1\n", "evil.sh": "#!/bin/sh\ntouch \"$(dirname $0)/ran\"\n"})
+    put(tmp_path, {"a.py": "1\n", "evil.sh": '#!/bin/sh\ntouch "$(dirname $0)/ran"\n'})
     git(tmp_path, "init")
     os.chmod(tmp_path / "evil.sh", 0o755)
     git(tmp_path, "config", "core.fsmonitor", str(tmp_path / "evil.sh"))
