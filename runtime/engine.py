@@ -124,8 +124,9 @@ class Engine:
         wanted = np.asarray(token_ids, dtype=np.int64)
         shared = min(self._length, len(wanted))
         differing = np.flatnonzero(self._ids[:shared] != wanted[:shared])
-        # the last token is read again when nothing else is new, for the sake of its logits
-        kept = min(int(differing[0]) if differing.size else shared, len(wanted) - 1)
+        # the end is read again when nothing else is new, for the sake of its logits; two tokens,
+        # since one alone would be multiplied as a decoded token is
+        kept = min(int(differing[0]) if differing.size else shared, max(0, len(wanted) - 2))
         self._forget(kept)
         logits = None
         for start in range(kept, len(wanted), self.step_size):

@@ -39,7 +39,7 @@ class ForeignReader:
     def truncate(self, length: int) -> None:
         """Forget the tokens from position `length` on."""
         if length < self._length:
-            self._cache.crop(length)
+            self._cache.crop(length - self._length)
             self._length = length
 
 

@@ -51,16 +51,12 @@ def our_logits(directory, ids, numerics, step_size):
 
 @torch.inference_mode()
 def greedy(model, ids, count):
-    out = model.generate(
-        torch.tensor([ids]),
-        max_new_tokens=count,
-        min_new_tokens=count,
-        do_sample=False,
-        repetition_penalty=1.0,
-        eos_token_id=None,
-        pad_token_id=0,
-    )
-    return out[0, len(ids) :].tolist()
+    out, cache, step = [], None, torch.tensor([ids])
+    for _ in range(count):
+        result = model(step, past_key_values=cache, use_cache=True)
+        cache, step = result.past_key_values, result.logits[:, -1:].argmax(-1)
+        out.append(int(step))
+    return out
 
 
 def main(directory: Path, out: Path) -> None:

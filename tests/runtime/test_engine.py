@@ -50,13 +50,13 @@ def test_a_shared_prefix_is_read_once(directory):
     assert max(sizes[1:]) == 31
 
 
-def test_asking_the_same_again_reads_one_token(directory):
+def test_asking_the_same_again_reads_only_the_end(directory):
     engine = load_engine(directory, numerics="float32")
     ids = ids_of(200)
     first = list(engine.generate(ids, max_tokens=1))
     sizes = counting(engine)
     assert list(engine.generate(ids, max_tokens=1)) == first
-    assert sizes == [1]
+    assert sizes == [2]
 
 
 def test_stop_ids_end_the_answer_and_are_not_part_of_it(directory):
@@ -144,10 +144,10 @@ def test_an_unknown_architecture_runs_through_transformers_and_says_so(tiny_mode
 
     model = AutoModelForCausalLM.from_pretrained(directory, dtype=torch.float32).eval()
     ids = ids_of(100)
-    with torch.inference_mode():
-        expected = model.generate(
-            torch.tensor([ids]), max_new_tokens=16, do_sample=False, eos_token_id=None, pad_token_id=0
-        )[0, 100:].tolist()
+    expected = []
+    for _ in range(16):
+        with torch.inference_mode():
+            expected.append(int(model(torch.tensor([ids + expected])).logits[0, -1].argmax()))
     engine.step_size = 33
     assert list(engine.generate(ids, max_tokens=16)) == expected
     assert list(engine.generate(ids[:50], max_tokens=4)) == list(
