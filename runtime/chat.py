@@ -58,7 +58,7 @@ def chat_prompt(
     Raises:
         ModelError: the chat template is malformed.
     """
-    frame = _frame(tokenizer, bool(system))
+    frame = _frame(tokenizer, with_system=bool(system))
     return Prompt(
         prefix_ids=list(_prefix_ids(tokenizer, frame, system, documents)),
         question_ids=_encode(tokenizer, [(question, False), (frame.closing, True), (begin, False)]),
@@ -94,7 +94,7 @@ def _encode(tokenizer: Tokenizer, texts: Iterable[tuple[str, bool]]) -> list[int
 
 
 @lru_cache(maxsize=8)
-def _frame(tokenizer: Tokenizer, with_system: bool) -> _Frame:
+def _frame(tokenizer: Tokenizer, *, with_system: bool) -> _Frame:
     """The template cut at the marks: with a system turn, or folded into the user's, or plain."""
     template = chat_template(tokenizer)
     if template is None:
@@ -190,5 +190,5 @@ def _renderer(template: str, tokenizer: Tokenizer) -> Callable[[list[dict[str, s
     return render
 
 
-def _to_json(value: Any, ensure_ascii: bool = False, **options: Any) -> str:
+def _to_json(value: Any, *, ensure_ascii: bool = False, **options: Any) -> str:
     return json.dumps(value, ensure_ascii=ensure_ascii, **options)

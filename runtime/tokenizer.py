@@ -81,10 +81,10 @@ class Tokenizer:
         Surrogates are joined in pairs, and a lone one is read as U+FFFD.
         """
         try:
-            return self.codec.encode(text)
+            text.encode()
         except UnicodeEncodeError:
-            joined = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-            return self.codec.encode(joined)
+            text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        return self.codec.encode(text)
 
     def encode_with_specials(self, text: str) -> list[int]:
         """The token ids of a template's own text, in which special tokens are meant."""

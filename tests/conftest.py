@@ -1,6 +1,7 @@
 """What many tests need: memory that shows when it was never written, tiny models, the real ones."""
 
 import functools
+import importlib.util
 import json
 import os
 import sys
@@ -59,6 +60,27 @@ def real_model_dir(store_root):
         if not (path / "config.json").is_file():
             pytest.skip(f"{name} is not in {store_root} (longctx models pull {name})")
         return path
+
+    return directory
+
+
+@pytest.fixture(scope="session")
+def corpus_dir():
+    """A function from an item of bench/corpora.py to its folder; skips where it cannot be had."""
+    import platformdirs
+
+    spec = importlib.util.spec_from_file_location(
+        "corpora", Path(__file__).parent / "bench/corpora.py"
+    )
+    corpora = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(corpora)
+    cache = os.environ.get("LONGCTX_CORPORA") or platformdirs.user_cache_path("longctx-corpora")
+
+    def directory(name):
+        try:
+            return corpora.fetch(Path(cache), name)
+        except (OSError, RuntimeError) as error:
+            pytest.skip(f"{name}: {error}")
 
     return directory
 
