@@ -156,34 +156,40 @@ def _nearest(quote: str, text: Searchable, area: Match) -> Match | None:
     wanted, best, best_score = lower_ascii(quote), None, MIN_SIMILARITY
     margin = 20 + len(wanted) // 4
     for start in text.similar(wanted, area, most=_MAX_CANDIDATES):
-        middle = min(max(area.start, start + len(wanted) // 2), area.end - 1)
-        low = max(
-            area.start, start - margin, text.text.rfind(BREAK, max(0, start - margin), middle) + 1
-        )
-        high = min(area.end, start + len(wanted) + margin)
-        high = text.text.find(BREAK, low, high) if BREAK in text.text[low:high] else high
+        low, high = max(area.start, start - margin), min(area.end, start + len(wanted) + margin)
+        middle = min(max(low, start + len(wanted) // 2), high)
+        low = max(low, text.text.rfind(BREAK, low, middle) + 1)
+        end = text.text.find(BREAK, middle, high)
+        high = high if end < 0 else end
         # Against a shorter window the window itself would be sought in the quote.
         if (high - low) * 100 < len(wanted) * MIN_SIMILARITY:
             continue
         found = partial_ratio_alignment(wanted, text.lowered[low:high], score_cutoff=best_score)
         if found is not None and (best is None or found.score > best_score):
-            best, best_score = Match(low, high), found.score
-    return best and _whole_words(text.text, _shared(wanted, text.lowered, best))
+            aligned = Match(low + found.dest_start, low + found.dest_end)
+            best, best_score = _fitted(wanted, text.lowered, Match(low, high), aligned), found.score
+    return best and _whole_words(text.text, best)
 
 
-def _shared(wanted: str, text: str, area: Match) -> Match:
-    """The range of `area` from the first stretch that it has in common with `wanted` to the last.
+def _fitted(wanted: str, text: str, window: Match, aligned: Match) -> Match:
+    """The range of `window` most like `wanted`, near the range that is aligned with it.
 
-    An alignment window is as long as the quote; the original may be longer or shorter than that.
+    An aligned range is as long as the quote; the original may be longer or shorter than that.
     """
     from rapidfuzz.distance import Indel
+    from rapidfuzz.fuzz import ratio
 
-    blocks = [
-        block
-        for block in Indel.opcodes(wanted, text[area.start : area.end])
-        if block.tag == "equal" and block.src_end - block.src_start >= _MIN_SHARED
-    ]
-    return Match(area.start + blocks[0].dest_start, area.start + blocks[-1].dest_end)
+    starts, ends = [aligned.start], [aligned.end]
+    for block in Indel.opcodes(wanted, text[window.start : window.end]):
+        if block.tag == "equal" and block.src_end - block.src_start >= _MIN_SHARED:
+            # Where the quote begins and ends if all of it stands around this common stretch, and
+            # where the stretch does: it may be the first or the last that the two have in common.
+            start, end = window.start + block.dest_start, window.start + block.dest_end
+            starts += [start, max(window.start, start - block.src_start)]
+            ends += [end, min(window.end, end + len(wanted) - block.src_end)]
+    first = max(starts, key=lambda start: ratio(wanted, text[start : aligned.end]))
+    last = max(ends, key=lambda end: ratio(wanted, text[first:end]))
+    return Match(first, last) if first < last else aligned
 
 
 def _whole_words(text: str, match: Match) -> Match:

@@ -44,4 +44,4 @@ def relevance(texts: Sequence[str], question: str) -> list[float]:
 
 
 def _stems(text: str) -> list[str]:
-    return [word[:_STEM_CHARACTERS] for word in words(text)]
+    return [word[:_STEM_CHARACTERS] if word.isalpha() else word for word in words(text)]

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     Codes = np.ndarray[tuple[int], np.dtype[np.uint32]]
+    Flags = np.ndarray[tuple[int], np.dtype[np.bool_]]
     Hashes = np.ndarray[tuple[int], np.dtype[np.uint64]]
     Offsets = np.ndarray[tuple[int], np.dtype[np.int64]]
 
@@ -48,8 +49,8 @@ _FOLDS = str.maketrans(
 )
 _EXPANSIONS = {0xFDD0: "--", 0xFDD1: "..."}
 _DROPPED = 0xFDD2
-_GRAM = 8
-_GRAM_STEP = 4
+_GRAM = 6
+_GRAM_STEP = 2
 _MAX_OCCURRENCES = 256
 _MULTIPLIER = 0x9E3779B97F4A7C15
 
@@ -96,7 +97,7 @@ class Searchable:
 
     @cached_property
     def _grams(self) -> tuple[Hashes, Offsets]:
-        """The hashes of the grams at every fourth character in order, and where each stands."""
+        """The hashes of the grams at every second character in order, and where each stands."""
         import numpy as np
 
         hashes = _hashes(self.lowered)[::_GRAM_STEP]
@@ -170,14 +171,28 @@ def _fold(text: str) -> tuple[Codes, Offsets]:
     keep = np.ones(len(codes), dtype=bool)
     keep[1:] = ~(space[1:] & space[:-1])
     codes, index = codes[keep], index[keep]
+    # White space tells words apart and nothing else: "f( x )" is "f(x)", and lines of Chinese or
+    # Japanese break anywhere.
+    word = _is_word(codes)
+    keep = codes != 0x20
+    keep[1:-1] |= word[:-2] & word[2:]
+    codes, index = codes[keep], index[keep]
     if not text.isascii():
-        # Lines of Chinese or Japanese break anywhere: a space between two such characters is none.
-        cjk = ((codes >= 0x3000) & (codes <= 0x9FFF)) | ((codes >= 0xF900) & (codes <= 0xFFEF))
-        keep = np.ones(len(codes), dtype=bool)
-        keep[1:-1] = ~((codes[1:-1] == 0x20) & cjk[:-2] & cjk[2:])
-        codes, index = codes[keep], index[keep]
         for stand_in, expansion in _EXPANSIONS.items():
             width = np.where(codes == stand_in, len(expansion), 1)
             codes, index = np.repeat(codes, width), np.repeat(index, width)
             codes = np.where(codes == stand_in, ord(expansion[0]), codes)
     return codes.astype(np.uint32), index.astype(np.int64)
+
+
+def _is_word(codes: Codes) -> Flags:
+    """Which code points belong to words that are written with spaces between them."""
+    import numpy as np
+
+    ascii_word = (
+        ((codes >= ord("0")) & (codes <= ord("9")))
+        | ((codes | 0x20) >= ord("a")) & ((codes | 0x20) <= ord("z"))
+        | (codes == ord("_"))
+    )
+    foreign = (codes >= 0xAA) & ((codes < 0x2E80) | (codes > 0xFFEF))
+    return np.asarray(ascii_word | foreign | ((codes >= 0xA000) & (codes <= 0xF8FF)))

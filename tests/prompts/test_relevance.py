@@ -1,0 +1,28 @@
+from longctx.prompts.relevance import relevance
+
+TEXTS = [
+    "The cat sat on the mat and the cat slept.",
+    "Dogs were conveying the mail of the town.",
+    "The town and the mat and the mail.",
+]
+
+
+def test_rare_words_of_the_question_count_and_common_ones_do_not() -> None:
+    scores = relevance(TEXTS, "What did the cat do?")
+    assert scores[0] > 3 * max(scores[1:]) > 0
+
+
+def test_forms_of_a_word_are_one_word() -> None:
+    scores = relevance(TEXTS, "conveyed")
+    assert scores[1] > 0 and scores[0] == scores[2] == 0
+
+
+def test_no_question_and_no_texts() -> None:
+    assert relevance(TEXTS, "") == [0.0, 0.0, 0.0]
+    assert relevance([], "cat") == []
+    assert relevance([""], "cat") == [0.0]
+
+
+def test_chinese_questions_find_chinese_text() -> None:
+    scores = relevance(["天下大势分久必合", "吾輩は猫である"], "天下大势如何")
+    assert scores[0] > 0 == scores[1]
