@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from typing import Annotated
 
@@ -24,7 +23,7 @@ def doctor(
     from longctx.cli.screen import Screen
     from longctx.cli.settings import read_settings
 
-    settings = read_settings(os.environ)
+    settings = read_settings()
     screen = Screen(settings, verbose=verbose)
     facts = machine_facts()
     from longctx.runtime.store import installed

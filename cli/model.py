@@ -16,6 +16,7 @@ from longctx.prompts.template import load
 if TYPE_CHECKING:
     from longctx.runtime.engine import Engine
     from longctx.runtime.memory import MemoryPlan
+    from longctx.runtime.sampling import Sampling
     from longctx.runtime.tokenizer import Tokenizer
 
 # The chat template's own words around the system text, the documents and the question.
@@ -52,6 +53,13 @@ class Model:
     def stop_ids(self) -> frozenset[int]:
         """The ids that end an answer."""
         return self.tokenizer.stop_ids
+
+    @property
+    def sampling(self) -> Sampling:
+        """How the next token is chosen."""
+        from longctx.runtime.sampling import Sampling
+
+        return Sampling(temperature=self.options.temperature, seed=self.options.seed)
 
     def count(self, text: str) -> int:
         """The number of tokens of a text."""

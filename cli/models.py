@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -134,7 +133,7 @@ def _screen(*, quiet: bool = False, verbose: bool) -> tuple[Settings, Screen]:
     from longctx.cli.screen import Screen
     from longctx.cli.settings import read_settings
 
-    settings = read_settings(os.environ)
+    settings = read_settings()
     return settings, Screen(settings, quiet=quiet, verbose=verbose)
 
 

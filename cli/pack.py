@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any
 
 from longctx.cli.options import Format, ModelOptions, OutputOptions, Paths, SourceOptions
@@ -33,7 +32,7 @@ def pack(
 
     if output.output is not None:
         check_writable(output.output)
-    settings = read_settings(os.environ)
+    settings = read_settings()
     screen = Screen(settings, quiet=output.quiet, verbose=output.verbose)
     seen = preview(
         "pack",

@@ -41,26 +41,33 @@ class SilentProgress:
 
 
 class PlainProgress:
-    """One line when a phase begins, and at most one in ten seconds while it lasts."""
+    """One line when work of a new kind begins, and then at most one in ten seconds.
+
+    The first word of a phase is its kind: a thousand files "reviewed" are one kind of work.
+    """
 
     def __init__(self, screen: Screen, *, now: Callable[[], float]) -> None:
         """Write to the Screen's stderr."""
         self._stream = screen.err
         self._now = now
+        self._kinds: set[str] = set()
         self._phase = ""
-        self._began = self._told = 0.0
+        self._began = self._told = now()
         self._first = 0
 
     def update(self, phase: str, done: int, total: int, unit: str = "") -> None:
         """Write a line if one is due."""
         now = self._now()
         if phase != self._phase:
-            self._phase, self._began, self._told, self._first = phase, now, now, done
-            size = f" ({total:,} {unit})" if total > 1 and unit else ""
-            self._write(f"{phase}{size}")
-        elif now - self._told >= PLAIN_LINE_SECONDS and total > 0:
-            self._told = now
-            self._write(f"{phase}: {done:,} of {total:,} {unit}".rstrip() + self._left(done, total))
+            self._phase, self._began, self._first = phase, now, done
+        kind = phase.split()[0]
+        if kind in self._kinds and now - self._told < PLAIN_LINE_SECONDS:
+            return
+        self._kinds.add(kind)
+        self._told = now
+        share = f": {done:,} of {total:,} {unit}{self._left(done, total)}" if total else ""
+        self._stream.write(f"{clean(phase + share)}\n")
+        self._stream.flush()
 
     def pause(self) -> None:
         """Leave whole lines alone."""
@@ -72,11 +79,6 @@ class PlainProgress:
         seconds = (self._now() - self._began) / (done - self._first) * (total - done)
         return f", about {duration(seconds)} left"
 
-    def _write(self, line: str) -> None:
-        """Put the line on stderr."""
-        self._stream.write(clean(line) + "\n")
-        self._stream.flush()
-
 
 class LiveProgress:
     """A bar of rich that goes away when it is done."""
@@ -86,7 +88,14 @@ class LiveProgress:
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-        console = Console(file=screen.err, markup=False, highlight=False, emoji=False)
+        console = Console(
+            file=screen.err,
+            force_terminal=True,
+            no_color=not screen.colors,
+            markup=False,
+            highlight=False,
+            emoji=False,
+        )
         self._bars = Progress(
             TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=24),
@@ -94,6 +103,8 @@ class LiveProgress:
             TimeRemainingColumn(compact=True),
             console=console,
             transient=True,
+            redirect_stdout=False,
+            redirect_stderr=False,
         )
         self._phase = ""
         self._running = False
@@ -105,10 +116,10 @@ class LiveProgress:
                 self._bars.remove_task(task)
             self._bars.add_task(clean(phase), total=total or None)
             self._phase = phase
+        self._bars.update(self._bars.task_ids[0], completed=done, total=total or None)
         if not self._running:
             self._bars.start()
             self._running = True
-        self._bars.update(self._bars.task_ids[0], completed=done, total=total or None)
 
     def pause(self) -> None:
         """Take the bar away until the next update."""

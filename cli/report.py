@@ -31,6 +31,7 @@ class Report:
         )
         self._pieces: list[Piece] = []
         self._streamed = ""
+        self._waiting = ""
         self._began = time.monotonic()
         self.packs: Sequence[Pack] = ()
         self.model = ""
@@ -45,16 +46,17 @@ class Report:
             self._screen.write(rest)
 
     def stream(self, words: str) -> None:
-        """Take words of the closing text as they come."""
-        if not self._streamed:
-            words = words.lstrip()
-        if not words:
+        """Take words of the closing text as they come; white space waits for what follows it."""
+        words = self._waiting + words if self._streamed else words.lstrip()
+        shown = words.rstrip()
+        self._waiting = words[len(shown) :]
+        if not shown:
             return
         if self._streaming:
             if not self._streamed:
                 self._screen.write(DRESSES[self._options.format].opening(self._pieces))
-            self._screen.write(words)
-        self._streamed += words
+            self._screen.write(shown)
+        self._streamed += shown
 
     def finish(self, result: Result) -> None:
         """Write what is not written yet."""
@@ -66,12 +68,12 @@ class Report:
             dress = DRESSES[self._options.format]
             if result.text and not self._streamed:
                 self._screen.write(f"{dress.opening(self._pieces)}{result.text}")
-            newline = "\n" if result.text and not self._streamed.endswith("\n") else ""
+            newline = "\n" if result.text else ""
             self._screen.write(newline + dress.closing(result))
 
     def fail(self, error: BaseException) -> None:
         """Write what is done; JSON says what went wrong, text leaves that to stderr."""
-        done = Result(self._job, pieces=tuple(self._pieces), text=self._streamed.strip())
+        done = Result(self._job, pieces=tuple(self._pieces), text=self._streamed)
         if self._options.format is Format.json:
             self._put(as_json(self._payload(done, error)))
         elif self._streaming:

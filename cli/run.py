@@ -45,7 +45,7 @@ class Run:
         self.command = command
         self.sources = sources
         self.options = model
-        self.settings = read_settings(os.environ)
+        self.settings = read_settings()
         self.screen = Screen(self.settings, quiet=output.quiet, verbose=output.verbose)
         self.progress = open_progress(self.screen)
         self.report = Report(command, self.screen, output)
@@ -93,13 +93,15 @@ class Run:
             InputError: a file that holds no text.
             UsageFault: a path that is not one file, or the same file twice.
         """
+        if folders := [path for path in paths if os.path.isdir(path)]:
+            raise UsageFault(f"{folders[0]!r} is a directory; compare takes files, one a path")
         gathered = self.gather(paths)
         if gathered.skipped and len(gathered.documents) < len(paths):
             skipped = gathered.skipped[0]
             raise InputError(f"{skipped.name} cannot be compared: {skipped.reason}")
         if len(gathered.documents) != len(paths):
             raise UsageFault(
-                f"compare takes different files, one for each path; {len(paths)} paths hold "
+                f"compare takes different files, one a path; {len(paths)} paths hold "
                 f"{len(gathered.documents)}"
             )
         return list(gathered.documents)
@@ -163,7 +165,6 @@ class Run:
         session = Session(
             model=self.model,
             room=self._room,
-            options=self.options,
             screen=self.screen,
             progress=self.progress,
             stream=self.report.stream,

@@ -44,6 +44,7 @@ class Screen:
         self.quiet = quiet
         self.verbose = verbose
         self.live = settings.live and self.err.isatty()
+        self.colors = settings.color is not False
         self.colored = self.out.isatty() if settings.color is None else settings.color
         self.before_write: Callable[[], None] = lambda: None
 

@@ -9,7 +9,6 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from longctx.cli.model import Model
-from longctx.cli.options import ModelOptions
 from longctx.cli.progress import Progress, duration
 from longctx.cli.screen import Screen
 from longctx.cli.speed import Reading
@@ -42,7 +41,6 @@ class Session:
 
     model: Model
     room: int
-    options: ModelOptions
     screen: Screen
     progress: Progress
     stream: Callable[[str], None]
@@ -73,13 +71,11 @@ class Session:
 
     def _write(self, question: Question, prompt: list[int]) -> Answer:
         """The model's words."""
-        from longctx.runtime.sampling import Sampling
-
         limit = question.max_tokens
         watch = _Watch(self, question.label)
         ids = self.engine.generate(
             prompt,
-            sampling=Sampling(temperature=self.options.temperature, seed=self.options.seed),
+            sampling=self.model.sampling,
             max_tokens=limit,
             stop_ids=self.model.stop_ids,
             on_progress=watch.read,

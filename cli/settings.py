@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,7 @@ class Settings:
     live: bool = True
 
 
-def read_settings(environ: Mapping[str, str]) -> Settings:
+def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
     """The Settings in the environment.
 
     `LONGCTX_HOME` is the store, `LONGCTX_MODEL` the default model. An empty `NO_COLOR` or

@@ -1,0 +1,176 @@
+import json
+
+import pytest
+
+LAW = "The court sits in Ulm.\nAn appeal is lodged within 30 days [not a tag] :smile: of it.\n"
+
+
+@pytest.fixture
+def law(model, tmp_path):
+    (tmp_path / "work" / "law.txt").write_text(LAW)
+
+    def say(question: str) -> str:
+        if "Copy from the documents" in question:
+            return (
+                '"An appeal is lodged within 30 days [not a tag] :smile: of it."\n"Made up by me."'
+            )
+        return "  Within 30 days [not a tag] :smile:."
+
+    model.say = say
+    return model
+
+
+TEXT = """\
+Within 30 days [not a tag] :smile:.
+
+Sources
+    law.txt:2: "An appeal is lodged within 30 days [not a tag] :smile: of it."
+
+(parts 1, parts with an answer 1, quotes not found 1)
+"""
+MARKDOWN = """\
+Within 30 days [not a tag] :smile:.
+
+## Sources
+
+> An appeal is lodged within 30 days [not a tag] :smile: of it.
+> (`law.txt:2`)
+
+*parts 1, parts with an answer 1, quotes not found 1*
+"""
+
+
+@pytest.mark.parametrize("once", [[], ["--no-stream"]])
+@pytest.mark.parametrize(("form", "expected"), [("text", TEXT), ("md", MARKDOWN)])
+def test_the_answer_and_its_sources(run, law, form, expected, once):
+    code, out, err = run("ask", "law.txt", "-q", "How long?", "--format", form, *once)
+    assert (code, out) == (0, expected)
+    assert err == "loading the model\nanswering\nfinding the place\n"
+
+
+def test_quiet_says_nothing_beside_the_answer(run, law):
+    assert run("ask", "law.txt", "-q", "How long?", "--quiet") == (0, TEXT, "")
+
+
+def test_the_engine_is_loaded_once(run, law):
+    run("ask", "law.txt", "-q", "How long?")
+    assert (law.num_loads, len(law.questions)) == (1, 2)
+
+
+def test_json_has_everything(run, law):
+    code, out, _ = run("ask", "law.txt", "-q", "How long?", "--format", "json")
+    found = json.loads(out)
+    assert code == 0
+    assert list(found) == [
+        "schema", "version", "model", "complete", "error", "text", "citations", "pieces",
+        "counts", "documents", "skipped", "cuts", "usage", "timing",
+    ]  # fmt: skip
+    assert (found["schema"], found["complete"], found["error"]) == ("longctx.ask/1", True, None)
+    assert found["citations"][0]["state"] == "verified"
+    assert found["citations"][0]["span"]["first_line"] == 2
+    assert found["documents"][0]["name"] == "law.txt"
+    assert found["usage"]["questions"] == 2
+    assert set(found["timing"]) == {"total_seconds", "reading_seconds", "writing_seconds"}
+
+
+def test_a_failure_has_the_same_shape(run, law, tmp_path):
+    good = json.loads(run("ask", "law.txt", "-q", "How long?", "--format", "json").out)
+    code, out, err = run("ask", "no.txt", "-q", "How long?", "--format", "json")
+    bad = json.loads(out)
+    assert code == 3
+    assert list(bad) == list(good)
+    assert bad["complete"] is False
+    assert "'no.txt' does not exist" in bad["error"]["message"]
+    assert "'no.txt' does not exist" in err
+
+
+def test_a_file_gets_the_whole_result_at_once(run, law, tmp_path):
+    code, out, err = run("ask", "law.txt", "-q", "How long?", "-o", "answer.txt")
+    assert (code, out) == (0, "")
+    assert "wrote answer.txt" in err
+    work = tmp_path / "work"
+    assert (work / "answer.txt").read_text() == TEXT
+    assert sorted(path.name for path in work.iterdir()) == ["answer.txt", "law.txt"]
+
+
+def test_control_characters_reach_neither_stream(run, law, tmp_path):
+    law.say = lambda question: "\x1b[2J\x07Red\x9b31m\u202eelif\x00\r\n\tend"
+    code, out, err = run("ask", "law.txt", "-q", "How\x1b[2J?", "-v")
+    assert code == 0
+    assert out.startswith("[2JRed31melif\n\tend\n")
+    assert not set(out + err) & set("\x1b\x07\x9b\u202e\x00\r")
+
+
+def test_json_keeps_control_characters_as_escapes(run, law):
+    law.say = lambda question: "a\x1b[2J\x9b\u202eb"
+    out = run("ask", "law.txt", "-q", "How?", "--format", "json").out
+    assert "a\\u001b[2J\\u009b\\u202eb" in out
+    assert json.loads(out)["text"] == "a\x1b[2J\x9b\u202eb"
+
+
+def test_a_cut_answer_is_said_to_be_cut(run, law):
+    law.say = lambda question: "word " * 50
+    code, out, err = run("ask", "law.txt", "-q", "How long?", "--max-tokens", "10")
+    assert code == 0
+    assert out.startswith("word word\n")
+    assert "answering: cut at 10 tokens (--max-tokens)" in err
+
+
+def test_over_the_window_is_refused_and_names_the_ways(run, law, tmp_path):
+    for name in ("a.txt", "b.txt"):
+        (tmp_path / "work" / name).write_text("word " * 900)
+    argv = ("ask", ".", "-q", "How long?", "--max-tokens", "20", "--window", "1600")
+    code, out, err = run(*argv)
+    assert (code, out) == (4, "")
+    assert "--fit" in err
+    assert "--split" in err
+    assert law.num_loads == 0
+    code, out, err = run(*argv, "--split")
+    assert code == 0
+    assert "read in 2 parts" in err
+    assert "parts 2" in out
+    code, out, err = run(*argv, "--fit")
+    assert code == 0
+    assert "left out" in err
+
+
+def test_ctrl_c_keeps_what_was_said(run, law):
+    def say(question: str) -> str:
+        if "Copy from" in question:
+            raise KeyboardInterrupt
+        return "Within 30 days."
+
+    law.say = say
+    code, out, err = run("ask", "law.txt", "-q", "How long?")
+    assert (code, out) == (130, "Within 30 days.\n")
+    assert err.endswith("longctx: stopped\n")
+    code, out, _ = run("ask", "law.txt", "-q", "How long?", "--format", "json")
+    assert code == 130
+    assert json.loads(out)["error"]["message"] == "stopped"
+    assert json.loads(out)["text"] == "Within 30 days."
+
+
+def test_a_missing_model_is_5_with_the_line_to_type(run, tmp_path):
+    (tmp_path / "work" / "law.txt").write_text(LAW)
+    code, out, err = run("ask", "law.txt", "-q", "How long?")
+    assert (code, out) == (5, "")
+    assert "longctx models pull qwen2.5-coder-1.5b\n" in err
+
+
+def test_the_environment_names_a_model(run, tmp_path, monkeypatch):
+    (tmp_path / "work" / "law.txt").write_text(LAW)
+    monkeypatch.setenv("LONGCTX_MODEL", "qwen2.5-coder-0.5b")
+    assert "pull qwen2.5-coder-0.5b" in run("ask", "law.txt", "-q", "?").err
+    assert "pull smollm2-135m" in run("ask", "law.txt", "-q", "?", "--model", "smollm2-135m").err
+
+
+def test_a_fault_of_our_own_is_70_and_its_traceback_needs_v(run, law):
+    def say(question: str) -> str:
+        raise ZeroDivisionError("a \x1b[31mbug")
+
+    law.say = say
+    code, out, err = run("ask", "law.txt", "-q", "How long?")
+    assert (code, out) == (70, "")
+    assert "a fault in longctx itself: ZeroDivisionError: a [31mbug\n" in err
+    assert "Traceback" not in err
+    assert "Traceback" in run("ask", "law.txt", "-q", "How long?", "-v").err

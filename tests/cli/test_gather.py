@@ -1,0 +1,41 @@
+import pytest
+
+COMMANDS = [["ask", "-q", "why?"], ["review"], ["summarize"], ["pack"], ["plan"]]
+
+
+@pytest.mark.parametrize("argv", [*COMMANDS, ["compare", "-", "a.txt"], ["pack", "-"]])
+def test_a_terminal_is_never_waited_for(run, model, argv):
+    code, out, err = run(*argv)
+    assert (code, out) == (2, "")
+    assert f"longctx {argv[0]} needs something to read" in err
+    assert f"longctx {argv[0]} --help" in err
+
+
+@pytest.mark.parametrize("path", [[], ["-"]])
+def test_a_pipe_is_read(run, model, path):
+    code, out, _ = run("pack", *path, stdin=b"From the pipe.\n")
+    assert code == 0
+    assert 'name="stdin"' in out
+    assert "From the pipe." in out
+
+
+@pytest.mark.parametrize("data", [b"", b"\n \n"])
+def test_an_empty_pipe_is_an_input_error(run, model, data):
+    code, out, err = run("pack", stdin=data)
+    assert (code, out) == (3, "")
+    assert "nothing to read" in err
+
+
+def test_a_missing_path_is_named_with_a_near_one(run, model, tmp_path):
+    (tmp_path / "work" / "notes.txt").write_text("x\n")
+    code, out, err = run("pack", "note.txt")
+    assert (code, out) == (3, "")
+    assert "'note.txt' does not exist" in err
+    assert "did you mean notes.txt?" in err
+
+
+def test_globs_choose_and_leave_out(run, model, tmp_path):
+    for name in ("a.py", "b.py", "c.txt"):
+        (tmp_path / "work" / name).write_text("x = 1\n")
+    out = run("pack", ".", "--include", "*.py", "--exclude", "b.*").out
+    assert [name for name in ("a.py", "b.py", "c.txt") if name in out] == ["a.py"]

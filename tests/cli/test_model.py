@@ -1,0 +1,50 @@
+"""The wiring of a real tokenizer and a real engine, with a tiny random model."""
+
+import json
+
+import pytest
+
+
+@pytest.fixture
+def tiny(tiny_model_dir, tmp_path):
+    (tmp_path / "work" / "a.txt").write_text("The fox came down at dusk.\n")
+    return str(tiny_model_dir("qwen2"))
+
+
+def test_a_tiny_model_answers_through_the_whole_path(run, tiny):
+    argv = ("ask", "a.txt", "-q", "Who came?", "--model", tiny, "--max-tokens", "8")
+    code, out, err = run(*argv, "--format", "json")
+    assert code == 0, err
+    found = json.loads(out)
+    assert found["usage"]["tokens_read"] > found["documents"][0]["num_tokens"]
+    assert found["usage"]["answers_cut"] >= 1, "random weights never stop"
+    assert found["text"] == json.loads(run(*argv, "--format", "json").out)["text"]
+
+
+def test_the_second_question_reads_the_documents_no_more(run, tiny, tmp_path):
+    (tmp_path / "work" / "a.txt").write_text("The fox came down at dusk.\n" * 30)
+    argv = ("ask", "a.txt", "-q", "Who came?", "--model", tiny, "--max-tokens", "4")
+    code, out, err = run(*argv, "--format", "json")
+    assert code == 0, err
+    found = json.loads(out)
+    assert found["usage"]["questions"] == 2
+    assert found["usage"]["tokens_read"] < 2 * found["documents"][0]["num_tokens"]
+
+
+def test_choices_and_the_plan_work_with_real_weights(run, tiny, tmp_path):
+    (tmp_path / "work" / "b.py").write_text("x = 1 / 0\n")
+    code, out, err = run("review", "b.py", "--model", tiny, "--max-tokens", "8")
+    assert code == 0, err
+    assert out.startswith("(files 1, stretches asked 1")
+    code, out, err = run("plan", "b.py", "--model", tiny)
+    assert code == 0, err
+    assert " at the peak (weights " in out
+    assert "window    2,048 tokens\n" in out
+
+
+def test_a_window_that_does_not_fit_this_machine_is_5(run, tiny, monkeypatch):
+    monkeypatch.setattr("longctx.runtime.memory.available_bytes", lambda: 1_000)
+    code, out, err = run("ask", "a.txt", "-q", "Who?", "--model", tiny)
+    assert (code, out) == (5, "")
+    assert "at its peak" in err
+    assert "--window" in err

@@ -1,0 +1,75 @@
+from longctx.cli.drive import drive
+from longctx.ingest.document import Document
+from longctx.prompts.ask import ask
+from longctx.prompts.pack import Pack, pack
+from longctx.prompts.question import Answer, Question, Result
+
+LAW = "The court sits in Ulm.\nAn appeal is lodged within 30 days of the judgment.\n"
+TALE = "The fox came down at dusk and took the goose.\n"
+
+
+def packed(name: str, text: str) -> Pack:
+    document = Document(name, text, "prose", name)
+    return pack([document], key=b"k" * 32, count=lambda text: len(text.split()))
+
+
+def run(packs: list[Pack], *answers: str) -> tuple[Result, list[Question]]:
+    asked: list[Question] = []
+
+    def reply(question: Question) -> Answer:
+        asked.append(question)
+        return Answer(answers[len(asked) - 1])
+
+    result = drive(ask(packs, "How long is the time to appeal?"), reply, lambda piece: None)
+    assert len(asked) == len(answers)
+    return result, asked
+
+
+def test_the_answer_streams_and_its_proof_is_found() -> None:
+    result, asked = run(
+        [packed("law.txt", LAW)],
+        " 30 days. ",
+        '"An appeal is lodged within 30 days of the judgment."\n"The judge may extend the time."',
+    )
+    assert [question.stream for question in asked] == [True, False]
+    assert result.text == "30 days."
+    assert [str(citation.span) for citation in result.citations] == ["law.txt:2"]
+    assert result.counts == {"parts": 1, "parts_with_an_answer": 1, "quotes_not_found": 1}
+
+
+def test_what_is_not_in_the_text_needs_no_proof() -> None:
+    result, asked = run([packed("tale.txt", TALE)], "Not in the text.")
+    assert (result.text, result.citations) == ("Not in the text.", ())
+    assert "How long is the time to appeal?" in asked[0].text
+
+
+def test_each_part_is_asked_and_the_answers_are_joined() -> None:
+    result, asked = run(
+        [packed("law.txt", LAW), packed("tale.txt", TALE), packed("more.txt", LAW)],
+        "30 days.",
+        '"An appeal is lodged within 30 days of the judgment."',
+        "Not in the text.",
+        "A month.",
+        '"The court sits in Ulm."',
+        "30 days, about a month.",
+    )
+    assert result.text == "30 days, about a month."
+    assert [str(citation.span) for citation in result.citations] == ["law.txt:2", "more.txt:1"]
+    assert asked[-1].stream
+    assert asked[-1].pack.text == ""
+    assert "- 30 days.\n- A month." in asked[-1].text
+    assert result.counts["parts_with_an_answer"] == 2
+
+
+def test_one_part_with_an_answer_is_not_joined() -> None:
+    result, _ = run(
+        [packed("law.txt", LAW), packed("tale.txt", TALE)], "30 days.", "", "Not in the text."
+    )
+    assert (result.text, result.citations) == ("30 days.", ())
+
+
+def test_no_part_with_an_answer() -> None:
+    parts = [packed("a.txt", TALE), packed("b.txt", TALE)]
+    result, _ = run(parts, "Not in the text.", "It is not stated in the documents.")
+    assert result.text == "Not in the text."
+    assert result.counts["parts_with_an_answer"] == 0

@@ -1,0 +1,79 @@
+from longctx.cli.drive import drive
+from longctx.ingest.document import Document
+from longctx.prompts.pack import Pack, pack
+from longctx.prompts.question import Answer, Piece, Question, Result
+from longctx.prompts.summarize import PART_CHARACTERS, summarize
+
+FILLER = "The rain went on over the grey roofs of the town, and nobody came. " * 10 + "\n\n"
+BOOK = "".join(
+    f"# Chapter {number}\n\nHero {number} leaves the house of chapter {number}.\n\n"
+    + FILLER * (PART_CHARACTERS // len(FILLER) - 2)
+    for number in (1, 2, 3)
+)
+
+
+def packed(name: str, text: str, kind: str = "markdown") -> Pack:
+    document = Document(name, text, kind, name)
+    return pack([document], key=b"k" * 32, count=lambda text: len(text.split()))
+
+
+def run(packs: list[Pack], answers: list[str]) -> tuple[Result, list[Piece], list[Question]]:
+    asked: list[Question] = []
+    shown: list[Piece] = []
+
+    def reply(question: Question) -> Answer:
+        asked.append(question)
+        return Answer(answers[len(asked) - 1])
+
+    result = drive(summarize(packs), reply, shown.append)
+    assert len(asked) == len(answers)
+    return result, shown, asked
+
+
+def test_every_chapter_has_its_summary_its_quote_and_a_share_of_the_whole() -> None:
+    result, shown, asked = run(
+        [packed("book.md", BOOK)],
+        [
+            'Hero 1 goes.\nQUOTE: "Hero 1 leaves the house of chapter 1."',
+            'Hero 2 goes.\nQUOTE: "Hero 3 leaves the house of chapter 3."',
+            'Hero 3 goes.\nQUOTE: "Nobody ever wrote this sentence down."',
+            "Three heroes go.",
+        ],
+    )
+    assert [piece.heading.split(" (")[0] for piece in shown] == [
+        "Chapter 1",
+        "Chapter 2",
+        "Chapter 3",
+    ]
+    assert [str(citation.span) for citation in shown[0].citations] == ["book.md:3"]
+    assert shown[1].citations == shown[2].citations == ()
+    assert result.text == "Three heroes go."
+    assert result.counts == {
+        "documents": 1,
+        "parts": 3,
+        "parts_summarized": 3,
+        "quotes_from_elsewhere": 1,
+        "quotes_not_found": 1,
+    }
+    assert 'begins with: "# Chapter 2 Hero 2' in asked[1].text
+    assert "Hero 2 goes." in asked[-1].text
+    assert asked[-1].stream
+
+
+def test_one_part_is_its_own_whole() -> None:
+    result, shown, _ = run([packed("note.md", "Buy milk and bread today.\n")], ["A list."])
+    assert (result.text, [piece.body for piece in shown]) == ("", ["A list."])
+
+
+def test_a_part_without_an_answer_is_counted_as_such() -> None:
+    result, shown, _ = run([packed("note.md", "Buy milk and bread today.\n")], [" \n"])
+    assert shown == []
+    assert (result.counts["parts"], result.counts["parts_summarized"]) == (1, 0)
+
+
+def test_several_packs_are_all_covered() -> None:
+    packs = [packed("a.md", "First note of all.\n"), packed("b.md", "Second note of all.\n")]
+    result, shown, asked = run(packs, ["One.", "Two.", "Both."])
+    assert [piece.body for piece in shown] == ["One.", "Two."]
+    assert [question.pack for question in asked[:2]] == packs
+    assert result.counts["documents"] == 2
