@@ -173,6 +173,9 @@ class Run:
         result = drive(job, session.ask, self.report.show)
         self.progress.pause()
         self.report.finish(result)
+        if cut := session.usage.answers_cut:
+            noun = "answer was" if cut == 1 else "answers were"
+            self.screen.note(f"{cut} {noun} cut short (--max-tokens allows longer ones)")
         if session.usage.longest is not None:
             remember(self.settings.root, self.model.speed_key, session.usage.longest)
         return result

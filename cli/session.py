@@ -89,9 +89,7 @@ class Session:
         finished = watch.written < limit
         if not finished:
             self.usage.answers_cut += 1
-            self.screen.note(
-                f"{question.label or 'the answer'}: cut at {limit:,} tokens (--max-tokens)"
-            )
+            self.screen.detail(f"{question.label or 'answering'}: cut at {limit:,} tokens")
         return Answer(text=text, finished=finished)
 
 

@@ -109,11 +109,15 @@ def test_json_keeps_control_characters_as_escapes(run, law):
 
 
 def test_a_cut_answer_is_said_to_be_cut(run, law):
-    law.say = lambda question: "word " * 50
+    law.say = lambda question: "word " * 100
     code, out, err = run("ask", "law.txt", "-q", "How long?", "--max-tokens", "10")
     assert code == 0
     assert out.startswith("word word\n")
-    assert "answering: cut at 10 tokens (--max-tokens)" in err
+    assert "2 answers were cut short (--max-tokens allows longer ones)\n" in err
+    assert (
+        "answering: cut at 10 tokens\n"
+        in run("ask", "law.txt", "-q", "?", "-v", "--max-tokens", "10").err
+    )
 
 
 def test_over_the_window_is_refused_and_names_the_ways(run, law, tmp_path):

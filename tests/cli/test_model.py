@@ -6,13 +6,30 @@ import pytest
 
 
 @pytest.fixture
-def tiny(tiny_model_dir, tmp_path):
+def tiny(tiny_model_dir, tmp_path, monkeypatch):
+    monkeypatch.setattr("longctx.prompts.ask.EVIDENCE_TOKENS", 8)
     (tmp_path / "work" / "a.txt").write_text("The fox came down at dusk.\n")
-    return str(tiny_model_dir("qwen2"))
+    directory = str(tiny_model_dir("qwen2"))
+    import torch
+
+    num_threads = torch.get_num_threads()
+    yield directory
+    torch.set_num_threads(num_threads)
 
 
 def test_a_tiny_model_answers_through_the_whole_path(run, tiny):
-    argv = ("ask", "a.txt", "-q", "Who came?", "--model", tiny, "--max-tokens", "8")
+    argv = (
+        "ask",
+        "a.txt",
+        "-q",
+        "Who came?",
+        "--model",
+        tiny,
+        "--max-tokens",
+        "8",
+        "--threads",
+        "1",
+    )
     code, out, err = run(*argv, "--format", "json")
     assert code == 0, err
     found = json.loads(out)
@@ -23,7 +40,18 @@ def test_a_tiny_model_answers_through_the_whole_path(run, tiny):
 
 def test_the_second_question_reads_the_documents_no_more(run, tiny, tmp_path):
     (tmp_path / "work" / "a.txt").write_text("The fox came down at dusk.\n" * 30)
-    argv = ("ask", "a.txt", "-q", "Who came?", "--model", tiny, "--max-tokens", "4")
+    argv = (
+        "ask",
+        "a.txt",
+        "-q",
+        "Who came?",
+        "--model",
+        tiny,
+        "--max-tokens",
+        "4",
+        "--threads",
+        "1",
+    )
     code, out, err = run(*argv, "--format", "json")
     assert code == 0, err
     found = json.loads(out)
@@ -33,7 +61,7 @@ def test_the_second_question_reads_the_documents_no_more(run, tiny, tmp_path):
 
 def test_choices_and_the_plan_work_with_real_weights(run, tiny, tmp_path):
     (tmp_path / "work" / "b.py").write_text("x = 1 / 0\n")
-    code, out, err = run("review", "b.py", "--model", tiny, "--max-tokens", "8")
+    code, out, err = run("review", "b.py", "--model", tiny, "--max-tokens", "8", "--threads", "1")
     assert code == 0, err
     assert out.startswith("(files 1, stretches asked 1")
     code, out, err = run("plan", "b.py", "--model", tiny)
