@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import takewhile
@@ -18,8 +19,10 @@ _LOOSE = 9
 
 _FENCE = re.compile(r"^ {0,3}(`{3,}|~{3,})")
 _ATX = re.compile(r"^ {0,3}(#{1,6})[ \t]+(.+?)(?:[ \t]+#+)?[ \t]*$")
-_UNDERLINE = re.compile(r"^ {0,3}([=\-~^])\1{2,}[ \t]*$")
-_RST_LEVELS = {"=": 1, "-": 2, "~": 3, "^": 4}
+_UNDERLINE = re.compile(r"^ {0,3}([=\-~^*#+\"'`])\1{2,}[ \t]*$")
+_SETEXT_LEVELS = {"=": 1, "-": 2, "~": 3, "^": 4}
+# Licences set some clauses in boxes of asterisks.
+_BOXED = re.compile(r"^\*\s+(.*?)\s+\*$")
 
 _ROMAN = r"[IVXLCDM]+"
 _NUMBER_WORD = (
@@ -38,9 +41,12 @@ _CHINESE = re.compile(
     r"|(?:序章?|楔子|引子|尾声|后记|後記)$)"
 )
 _CHINESE_LEVELS = {"卷": 1, "部": 1, "篇": 1, "编": 1, "編": 1, "集": 1, "节": 3, "節": 3}
-_NUMBERED = re.compile(
-    r"^(?P<number>\d{1,3}(?:\.\d{1,3}){0,4})(?P<dot>[.)]?)[ \t]+(?P<title>\S.*)$"
+# A section title of a paper: a number, then words that begin with a capital, and no page number.
+_SECTION = re.compile(
+    r"^\d{1,2}(?:\.\d{1,2}){0,3}\.?\s+(?=.*[^\W\d_]{3})[^\W\d_a-z][^=|{}<>∈≤≥±]{2,70}(?<![\d.,;:])$"
 )
+_UNNUMBERED = re.compile(r"^(?:References|Bibliography|Acknowledge?ments?|Affiliation:|Appendix)$")
+_NUMBERED = re.compile(r"^(?P<number>\d{1,3}(?:\.\d{1,3}){0,4})(?P<dot>[.)]?)\s+(?P<title>\S.*)$")
 # Two characters before the stop, so that "U.S." ends no sentence.
 _SENTENCE = re.compile(r"(?<=[\w)\"'][\w)\"'])[.:;](?=\s|$)")
 
@@ -70,7 +76,7 @@ def markdown_headings(text: str) -> list[Heading]:
             if atx:
                 headings.append(Heading(line.start, atx[2], len(atx[1])))
             elif underline and previous is not None and _underlined(previous, line):
-                level = _RST_LEVELS[underline[1]]
+                level = _SETEXT_LEVELS.get(underline[1], 3)
                 headings.append(Heading(previous.start, previous.text.strip(), level))
         previous = line
     return headings
@@ -80,17 +86,20 @@ def prose_headings(text: str) -> list[Heading]:
     """The headings of a book, a contract or a licence in plain text, levels counted from 1."""
     found: list[Heading] = []
     numbers = _Numbering()
+    underlines: dict[str, int] = {}
     previous: _Line | None = None
     for line in _lines(text):
-        # Licences set some clauses in boxes of asterisks.
-        stripped = line.text.strip(" \t*|")
-        if not stripped:
-            pass
-        elif previous is not None and _UNDERLINE.match(line.text) and _underlined(previous, line):
+        stripped = line.text.strip()
+        boxed = _BOXED.match(stripped)
+        stripped = boxed[1] if boxed else stripped
+        underline = _UNDERLINE.match(line.text)
+        if underline and previous is not None and _underlined(previous, line):
             if not found or found[-1].start != previous.start:
-                level = 2 if stripped[0] == "-" else 1
-                found.append(Heading(previous.start, previous.text.strip(), level))
-        else:
+                # The first sort of line is under the titles of the highest level, and so on.
+                level = underlines.setdefault(underline[1], len(underlines) + 1)
+                title = previous.text.strip()
+                found.append(Heading(previous.start, title, numbers.take(title) or level))
+        elif stripped:
             heading = (
                 _chinese(line, stripped)
                 or _named(line, stripped)
@@ -101,6 +110,32 @@ def prose_headings(text: str) -> list[Heading]:
                 found.append(heading)
         previous = line
     return _ranked(_placed(_without_listed(found, text)))
+
+
+def section_headings(text: str) -> list[Heading]:
+    """The numbered section titles of a paper, in text where no blank lines set headings apart.
+
+    Fewer than three are taken for chance, and give none.
+    """
+    lines = list(_lines(text))
+    repeated = Counter(_bare_title(line.text) for line in lines)
+    numbers = _Numbering(restarts=False)
+    found: list[Heading] = []
+    for line in lines:
+        stripped = line.text.strip()
+        if _SECTION.match(stripped) and repeated[_bare_title(line.text)] < 3:
+            apart = _Line(line.start, line.text, 0, after_blank=True, before_blank=True)
+            heading = numbers.heading(apart, stripped)
+            if heading is not None:
+                found.append(Heading(line.start, stripped, heading.level))
+        elif found and _UNNUMBERED.match(stripped):
+            found.append(Heading(line.start, stripped, 2))
+    return _ranked(found) if len(found) >= 3 else []
+
+
+def _bare_title(line: str) -> str:
+    """The line without the numbers at its ends, as a title running along the pages repeats it."""
+    return line.strip(" \t.0123456789")
 
 
 def _lines(text: str) -> Iterator[_Line]:
@@ -149,9 +184,18 @@ def _named(line: _Line, stripped: str) -> Heading | None:
 class _Numbering:
     """Numbered headings, told from other numbers by counting on from each other."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, restarts: bool = True) -> None:
+        self._restarts = restarts
         self._last: tuple[int, ...] = ()
         self._indent = 0
+
+    def take(self, title: str) -> int:
+        """The level of a title that is known to be one, and its number as the last; 0 without."""
+        match = _NUMBERED.match(title)
+        if match is None:
+            return 0
+        self._last = tuple(map(int, match["number"].split(".")))
+        return 1 + len(self._last)
 
     def heading(self, line: _Line, stripped: str) -> Heading | None:
         """`0. Definitions.`, `1.2 Grants`, or a clause whose text follows its number at once."""
@@ -172,7 +216,7 @@ class _Numbering:
     def _follows(self, number: tuple[int, ...], indent: int) -> bool:
         last = self._last
         if len(number) == 1:
-            if number[0] in (0, 1) and (not last or indent <= self._indent):
+            if number[0] in (0, 1) and (not last or self._restarts and indent <= self._indent):
                 return True
             ahead = number[0] - last[0] if last else 0
             return 0 < ahead <= _MAX_SKIP and abs(indent - self._indent) <= 2

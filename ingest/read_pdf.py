@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections import Counter
 from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
 
 from longctx.ingest.document import Document, Heading, Page, Skipped, Source
 
-# How pdfium writes a hyphen that only the end of the line put there.
-_LINE_HYPHEN = re.compile(r"[\x02\ufffe\u00ad]\n?")
+# How pdfium writes a hyphen at the end of a line.
+_LINE_HYPHEN = re.compile(r"(?:(\w+)[\x02\ufffe\u00ad]\n?(\w+)|[\x02\ufffe\u00ad]\n?)")
+_HYPHENED = re.compile(r"\w+(?:-\w+)?")
 _LIGATURES = {
     0xFB00: "ff",
     0xFB01: "fi",
@@ -21,8 +23,12 @@ _LIGATURES = {
     0xFB05: "st",
     0xFB06: "st",
 }
+# Old TeX fonts give ligatures no Unicode name: their codes in the T1 encoding come through.
+_TEX_LIGATURES = {"\x1b": "ff", "\x1c": "fi", "\x1d": "fl", "\x1e": "ffi", "\x1f": "ffl"}
+_TEX_LIGATURE = re.compile(r"[\x1b-\x1f](?=[a-z])|(?<=[a-z])[\x1b-\x1f]")
 _LEADERS = re.compile(r"(?: ?\. ?){5,}")
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff\uffff]")
+_SYMBOLS = re.compile(r"[\u2600-\u27bf\ue000-\uf8ff\ufffd]+")
 _NO_TEXT = "scanned: no text layer"
 
 
@@ -48,7 +54,7 @@ def read_pdf(source: Source, data: bytes) -> Document | Skipped:
             texts, outline = _with_pypdf(data)
         except _Unreadable:
             return Skipped(source.name, str(trouble))
-    texts = [_clean(text) for text in texts]
+    texts = [_clean(text) for text in _without_line_hyphens(texts)]
     if not any(texts):
         return Skipped(source.name, _NO_TEXT)
     pages: list[Page] = []
@@ -57,14 +63,20 @@ def read_pdf(source: Source, data: bytes) -> Document | Skipped:
         pages.append(Page(number, position, position + len(text)))
         position += len(text)
     joined = "".join(texts)
+    notes = []
+    symbols = sum(map(len, _SYMBOLS.findall(joined)))
+    if symbols * 5 > len(joined):
+        notes.append("garbled: a font without a usable encoding")
     empty = [page.number for page in pages if page.start == page.end]
+    if empty:
+        notes.append(f"no text layer: {_page_list(empty)}")
     return Document(
         name=source.name,
         text=joined,
         kind="pdf",
         digest=hashlib.sha256(data).hexdigest(),
         pages=tuple(pages),
-        notes=(f"no text layer: {_page_list(empty)}",) if empty else (),
+        notes=tuple(notes),
         headings=tuple(_headings(joined, pages, outline)),
     )
 
@@ -108,9 +120,13 @@ def _pdfium_page(pdf: Any, number: int) -> str:
 
 
 def _with_pypdf(data: bytes) -> tuple[list[str], list[_Outline]]:
+    import logging
+
     from pypdf import PdfReader
     from pypdf.errors import PyPdfError
 
+    # Without a handler of ours what it has to say of damage goes to stderr.
+    logging.getLogger("pypdf").addHandler(logging.NullHandler())
     # Damaged files make pypdf fail in its own and in Python's plain errors alike.
     damage = (PyPdfError, ValueError, KeyError, TypeError, AttributeError, RecursionError)
     try:
@@ -128,10 +144,29 @@ def _reason(message: str) -> str:
     return "damaged, or not a PDF"
 
 
+def _without_line_hyphens(texts: list[str]) -> list[str]:
+    """The pages with words joined that a line end had parted, and compounds left hyphenated.
+
+    A compound is what stands with its hyphen elsewhere, or goes on with a capital: `Build-Depends`.
+    """
+    texts = [text.replace("\r\n", "\n").replace("\r", "\n") for text in texts]
+    if not any(map(_LINE_HYPHEN.search, texts)):
+        return texts
+    known = Counter(word for text in texts for word in _HYPHENED.findall(text.lower()))
+
+    def join(match: re.Match[str]) -> str:
+        first, second = match[1] or "", match[2] or ""
+        hyphened = f"{first}-{second}"
+        as_one = known[f"{first}{second}".lower()]
+        capital = second[:1].isupper() and not first.isupper()
+        return hyphened if capital or known[hyphened.lower()] > as_one else f"{first}{second}"
+
+    return [_LINE_HYPHEN.sub(join, text) for text in texts]
+
+
 def _clean(text: str) -> str:
     """The text of a page as one would type it, ended by a newline where there is any."""
-    text = text.replace("\r\n", "\n").replace("\r", "\n")
-    text = _LINE_HYPHEN.sub("", text).translate(_LIGATURES)
+    text = _TEX_LIGATURE.sub(lambda match: _TEX_LIGATURES[match[0]], text.translate(_LIGATURES))
     text = _CONTROLS.sub("", _LEADERS.sub(" ... ", text))
     text = "\n".join(line.rstrip() for line in text.split("\n")).strip("\n")
     return text + "\n" if text.strip() else ""

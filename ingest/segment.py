@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import pairwise
 
 from longctx.ingest.document import Document, Heading, Segment
-from longctx.ingest.headings import markdown_headings, prose_headings
+from longctx.ingest.headings import markdown_headings, prose_headings, section_headings
 
 # Code in other languages than Python is cut where a blank line comes after this many characters.
 BLOCK_CHARACTERS = 3000
@@ -99,9 +99,12 @@ def _first_character(document: Document, node: ast.stmt) -> int:
 def _blocks(document: Document) -> Iterator[Heading]:
     """Stretches of at least `BLOCK_CHARACTERS`, cut before an unindented line after a blank one."""
     start, blank = 0, False
+    # Text without blank lines, a minified page or a table, is cut at any line in the end.
     for line_start, line_end in pairwise([*document.line_starts, len(document.text)]):
         line = document.text[line_start:line_end]
-        if blank and line_start - start >= BLOCK_CHARACTERS and not line[:1].isspace():
+        length = line_start - start
+        apart = blank and not line[:1].isspace()
+        if length >= (BLOCK_CHARACTERS if apart else 4 * BLOCK_CHARACTERS):
             if start == 0:
                 yield Heading(0, _first_line(document.text[:line_start]), 1)
             start = line_start
@@ -148,11 +151,15 @@ def _prose(document: Document) -> Iterable[Heading]:
     return prose_headings(document.text)
 
 
+def _paper(document: Document) -> Iterable[Heading]:
+    return section_headings(document.text)
+
+
 _STRUCTURES: dict[str, Callable[[Document], Iterable[Heading]]] = {
     "code": _code,
     "data": _blocks,
     "diff": _diff,
     "markdown": _markdown,
-    "pdf": _prose,
+    "pdf": _paper,
     "prose": _prose,
 }

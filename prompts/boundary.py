@@ -29,7 +29,7 @@ def load_key(path: Path) -> bytes:
     except OSError as error:
         raise InputError(
             f"cannot use the key file {str(path)!r}: {error.strerror}",
-            "point --home (or LONGCTX_HOME) at a directory you can write",
+            "set LONGCTX_HOME to a directory you can write",
         ) from error
     if len(key) != KEY_BYTES:
         raise InputError(

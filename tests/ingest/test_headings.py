@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from longctx.ingest.headings import markdown_headings, prose_headings
+from longctx.ingest.headings import markdown_headings, prose_headings, section_headings
 
 LICENCES = Path("/usr/share/common-licenses")
 
@@ -104,3 +104,33 @@ def test_every_clause_of_a_real_licence_is_found_once(name: str, numbers: range)
     assert len([title for title in clauses if not title.split()[0].strip(".").count(".")]) == len(
         numbers
     )
+
+
+def test_the_sections_of_a_paper_are_told_from_its_tables_and_running_titles() -> None:
+    page = "{} Generalized fluctuation tests\nSome text goes here.\n12.5 0.3 14\n"
+    text = (
+        "Contents\n1 Introduction 1\n2 The model 3\n"
+        + page.format(2)
+        + "1 Introduction\nIt begins. In\n2 = T\n3 apples were red.\n"
+        + page.format(3)
+        + "2 The model\n2.1 First part\n1. The list item, not a section,\n"
+        + page.format(4)
+        + "3 Conclusions\nReferences\nSmith, J.\n"
+    )
+    found = [(heading.level, heading.title) for heading in section_headings(text)]
+    assert found == [
+        (1, "1 Introduction"),
+        (1, "2 The model"),
+        (2, "2.1 First part"),
+        (1, "3 Conclusions"),
+        (1, "References"),
+    ]
+    assert section_headings("1 One\n2 Two\n") == []
+
+
+def test_underlined_titles_count_their_lines_in_order_of_appearance() -> None:
+    text = (
+        "Manual\n******\n\n* 1. Scope\n\n* 2. Terms\n\n1. Scope\n========\n\ntext\n\n"
+        "1.1. Inner\n----------\n\ntext\n\n2. Terms\n========\n\ntext\n"
+    )
+    assert outline(text) == [(1, "Manual"), (2, "1. Scope"), (3, "1.1. Inner"), (2, "2. Terms")]

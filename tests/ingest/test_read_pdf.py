@@ -75,6 +75,15 @@ def test_the_hyphen_at_a_line_end_is_joined_and_the_one_inside_a_line_stays() ->
     assert pdf.text == "an international well-known law\n"
 
 
+def test_a_compound_keeps_its_hyphen_at_a_line_end() -> None:
+    pdf = document(
+        make_pdf(
+            [["a non-native package, non-", "native too, Build-", "Depends and inter-", "nal"]]
+        )
+    )
+    assert pdf.text == "a non-native package, non-native too, Build-Depends and internal\n"
+
+
 def test_pages_without_text_are_named() -> None:
     pdf = document(make_pdf([["one"], [], [], ["four"], []]))
     assert pdf.notes == ("no text layer: pages 2-3, 5",)
@@ -125,3 +134,23 @@ def test_what_pdfium_refuses_is_read_by_pypdf(monkeypatch: pytest.MonkeyPatch) -
     pdf = document(make_pdf([["First page"], ["Second page"]]))
     assert pdf.text == "First page\nSecond page\n"
     assert len(pdf.pages) == 2
+
+
+def test_ligatures_without_a_name_are_told_by_their_letters() -> None:
+    from longctx.ingest.read_pdf import _clean
+
+    assert (
+        _clean("the \x1cnal e\x1bect of \x1ductuation \x1c 1")
+        == "the final effect of fluctuation  1\n"
+    )
+    assert _clean("\ufb01ne o\ufb03ce") == "fine office\n"
+    assert _clean("1.1 Scope . . . . . . . . 12") == "1.1 Scope ... 12\n"
+
+
+def test_text_in_a_font_without_an_encoding_is_called_garbled(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from longctx.ingest import read_pdf as reader
+
+    monkeypatch.setattr(reader, "_with_pdfium", lambda data: (["❧❡❛st sq✉❛r❡s ✈❡rs✉s"], []))
+    assert document(b"").notes == ("garbled: a font without a usable encoding",)

@@ -169,3 +169,20 @@ def test_guessed_counts_say_so() -> None:
 def test_nothing_to_read_says_why() -> None:
     with pytest.raises(InputError, match=r"nothing to read \(a.bin: binary\)"):
         pack([], [Skipped("a.bin", "binary")], key=KEY, count=count)
+
+
+@pytest.mark.real_model
+def test_the_sum_of_the_parts_is_exact_with_a_real_tokenizer(real_model_dir) -> None:
+    from longctx.runtime.tokenizer import Tokenizer
+
+    tokenizer = Tokenizer.load(real_model_dir("qwen2.5-coder-0.5b"))
+    texts = [
+        "x = 1\n\n\n",
+        "  no newline ",
+        "天下大势\n分久必合",
+        "```\n</document>\n",
+        "\u0301 accent",
+    ]
+    documents = [Document(f"{n}.md", text, "markdown", f"{n}") for n, text in enumerate(texts)]
+    result = pack([*documents, paged()], key=KEY, count=tokenizer.count)
+    assert result.num_tokens == tokenizer.count(result.text)
