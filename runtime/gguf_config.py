@@ -46,7 +46,7 @@ def model_config(gguf: GgufFile) -> dict[str, Any]:
             "attention.head_count", f"{num_heads} does not fit {num_kv_heads} KV heads"
         )
     if fields.number("attention.sliding_window", window) < window:
-        raise fields.fail("attention.sliding_window", "is set; models that forget cannot be used")
+        raise fields.fail("attention.sliding_window", "is set; sliding windows are not supported")
     embedding = gguf.tensors.get("token_embd.weight")
     config: dict[str, Any] = {
         "architectures": [_CLASSES[architecture]],
@@ -133,7 +133,8 @@ def _llama3_scaling(fields: _Fields, head_dim: int, theta: float) -> dict[str, A
     if tensor.type.name != "F32" or tensor.shape != (head_dim // 2,):
         raise fields.fail("rope_freqs.weight", f"has the shape {list(tensor.shape)}")
     stored = fields.gguf.data[tensor.start : tensor.start + tensor.num_bytes].view("<f4")
-    factor = float(stored.max())
+    # the factor is a short number, kept as float32 quotients
+    factor = round(float(stored.max()), 3)
     wavelength = 2 * np.pi * theta ** (np.arange(0, head_dim, 2) / head_dim)
     smooth = (_LLAMA3_CONTEXT / wavelength - _LLAMA3_LOW) / (_LLAMA3_HIGH - _LLAMA3_LOW)
     smooth = np.clip(smooth, 0, 1)

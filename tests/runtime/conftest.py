@@ -1,0 +1,109 @@
+"""Tiny GGUF files, written the way llama.cpp's converter writes them."""
+
+import json
+import re
+
+import pytest
+
+NAMES = {
+    "model.embed_tokens": "token_embd",
+    "model.norm": "output_norm",
+    "lm_head": "output",
+    "input_layernorm": "attn_norm",
+    "post_attention_layernorm": "ffn_norm",
+    "self_attn.q_proj": "attn_q",
+    "self_attn.k_proj": "attn_k",
+    "self_attn.v_proj": "attn_v",
+    "self_attn.o_proj": "attn_output",
+    "self_attn.q_norm": "attn_q_norm",
+    "self_attn.k_norm": "attn_k_norm",
+    "mlp.gate_proj": "ffn_gate",
+    "mlp.up_proj": "ffn_up",
+    "mlp.down_proj": "ffn_down",
+}
+
+
+def gguf_name(name):
+    stem, suffix = name.rsplit(".", 1)
+    layer = re.match(r"model\.layers\.(\d+)\.(.*)", stem)
+    return f"blk.{layer[1]}.{NAMES[layer[2]]}.{suffix}" if layer else f"{NAMES[stem]}.{suffix}"
+
+
+def interleaved(array, num_heads):
+    """The rows of each head as llama.cpp rotates them: halves woven together."""
+    halves = array.reshape(num_heads, 2, -1, *array.shape[1:])
+    return halves.swapaxes(1, 2).reshape(array.shape)
+
+
+def add_tokenizer(writer, directory, pre):
+    tokenizer = json.loads((directory / "tokenizer.json").read_text())
+    tokens = {index: (token, 1) for token, index in tokenizer["model"]["vocab"].items()}
+    for added in tokenizer["added_tokens"]:
+        tokens[added["id"]] = (added["content"], 3 if added["special"] else 4)
+    ordered = [tokens[index] for index in range(len(tokens))]
+    merges = [m if isinstance(m, str) else " ".join(m) for m in tokenizer["model"]["merges"]]
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre(pre)
+    writer.add_token_list([token for token, _ in ordered])
+    writer.add_token_types([kind for _, kind in ordered])
+    writer.add_token_merges(merges)
+    ids = {token: index for index, (token, _) in enumerate(ordered)}
+    writer.add_eos_token_id(ids["<|im_end|>"])
+    writer.add_pad_token_id(ids["<|endoftext|>"])
+    writer.add_chat_template(
+        json.loads((directory / "tokenizer_config.json").read_text())["chat_template"]
+    )
+
+
+@pytest.fixture(scope="session")
+def write_gguf():
+    """A function that leaves the model of a Hugging Face directory in a GGUF file.
+
+    `encode` gives the bytes and GGML type of a matrix; without it everything stays float32.
+    """
+
+    def write(path, directory, *, encode=None, pre="qwen2", metadata=None, extra=None):
+        import gguf
+        import numpy as np
+        import torch
+        from safetensors.torch import load_file
+
+        config = json.loads((directory / "config.json").read_text())
+        kind, num_heads = config["model_type"], config["num_attention_heads"]
+        writer = gguf.GGUFWriter(path, kind)
+        writer.add_context_length(config["max_position_embeddings"])
+        writer.add_embedding_length(config["hidden_size"])
+        writer.add_block_count(config["num_hidden_layers"])
+        writer.add_feed_forward_length(config["intermediate_size"])
+        writer.add_head_count(num_heads)
+        writer.add_head_count_kv(config["num_key_value_heads"])
+        writer.add_layer_norm_rms_eps(config["rms_norm_eps"])
+        rope = config.get("rope_parameters") or config
+        writer.add_rope_freq_base(rope["rope_theta"])
+        head_dim = config.get("head_dim") or config["hidden_size"] // num_heads
+        writer.add_key_length(head_dim)
+        writer.add_value_length(head_dim)
+        add = {float: writer.add_float32, int: writer.add_uint32, str: writer.add_string}
+        for key, value in (metadata or {}).items():
+            add[type(value)](key, value)
+        add_tokenizer(writer, directory, pre)
+        for name, tensor in load_file(directory / "model.safetensors").items():
+            array = tensor.to(torch.float32).numpy()
+            if kind == "llama" and ".q_proj." in name:
+                array = interleaved(array, num_heads)
+            elif kind == "llama" and ".k_proj." in name:
+                array = interleaved(array, config["num_key_value_heads"])
+            if encode and array.ndim > 1:
+                raw, ggml_type = encode(array)
+                writer.add_tensor(gguf_name(name), raw, raw_dtype=ggml_type)
+            else:
+                writer.add_tensor(gguf_name(name), np.ascontiguousarray(array))
+        for name, array in (extra or {}).items():
+            writer.add_tensor(name, array)
+        writer.write_header_to_file()
+        writer.write_kv_data_to_file()
+        writer.write_tensors_to_file()
+        writer.close()
+        return path
+
+    return write
