@@ -80,7 +80,10 @@ class BytePairCodec:
     def _core(self) -> CoreBPE:
         from tiktoken._tiktoken import CoreBPE
 
-        return CoreBPE(self.ranks.ids, dict(self.library.specials.ids), self.ranks.pattern)
+        # In a group of their own, the alternatives without look-ahead run in the fast engine.
+        plain, look_ahead, rest = self.ranks.pattern.partition(r"|\s+(?!\S)")
+        pattern = f"(?:{plain}){look_ahead}{rest}"
+        return CoreBPE(self.ranks.ids, dict(self.library.specials.ids), pattern)
 
 
 def _composed(text: str) -> str:
