@@ -47,13 +47,19 @@ def model_config(gguf: GgufFile) -> dict[str, Any]:
         )
     if fields.number("attention.sliding_window", window) < window:
         raise fields.fail("attention.sliding_window", "is set; sliding windows are not supported")
+    num_layers = fields.number("block_count")
+    # every layer has tensors, so their number bounds what is built from this one
+    if num_layers > len(gguf.tensors):
+        raise fields.fail(
+            "block_count", f"is {num_layers} in a file of {len(gguf.tensors)} tensors"
+        )
     embedding = gguf.tensors.get("token_embd.weight")
     config: dict[str, Any] = {
         "architectures": [_CLASSES[architecture]],
         "model_type": architecture,
         "hidden_size": hidden_size,
         "intermediate_size": fields.number("feed_forward_length"),
-        "num_hidden_layers": fields.number("block_count"),
+        "num_hidden_layers": num_layers,
         "num_attention_heads": num_heads,
         "num_key_value_heads": num_kv_heads,
         "head_dim": head_dim,

@@ -41,6 +41,7 @@ _PRE_TOKENIZERS = {
     "smollm": [{"type": "Digits", "individual_digits": True}, _byte_level(use_regex=True)],
     "gpt-2": [_byte_level(use_regex=True)],
 }
+_ROLES = {"bos_token": "bos", "eos_token": "eos", "pad_token": "padding", "unk_token": "unknown"}
 _NORMAL, _USER_DEFINED, _UNUSED, _BYTE = 1, 4, 5, 6
 _END_TOKENS = frozenset(
     {"<|im_end|>", "<|endoftext|>", "<|eot_id|>", "<|end_of_text|>", "<|eom_id|>", "</s>"}
@@ -75,7 +76,7 @@ def tokenizer_files(gguf: GgufFile) -> dict[str, Any]:
         parts = _byte_level_parts(gguf, _without_appended(ids, added))
     elif kind == "llama":
         scores = _array(gguf, "scores", len(tokens), default=0.0)
-        unknown = _role_token(gguf, "unknown", tokens)
+        unknown = _role_token(gguf, "unknown", tokens, ids)
         spaced = gguf.metadata.get("tokenizer.ggml.add_space_prefix") is not False
         parts = sentencepiece_parts(ids, scores, unknown=unknown, space_first=spaced)
     else:
@@ -83,10 +84,7 @@ def tokenizer_files(gguf: GgufFile) -> dict[str, Any]:
             f"{gguf.path}: tokenizer.ggml.model is {kind!r}; known are gpt2 and llama",
             "take the same model in Hugging Face layout",
         )
-    roles = {
-        f"{short}_token": _role_token(gguf, role, tokens)
-        for short, role in (("bos", "bos"), ("eos", "eos"), ("pad", "padding"), ("unk", "unknown"))
-    }
+    roles = {short: _role_token(gguf, role, tokens, ids) for short, role in _ROLES.items()}
     bos = roles["bos_token"] if _begins_with_bos(gguf) else None
     tokenizer = {
         "version": "1.0",
@@ -115,6 +113,11 @@ def _tokens(gguf: GgufFile) -> list[str]:
         raise ModelError(f"{gguf.path}: tokenizer.ggml.tokens is missing")
     if len(set(tokens)) < len(tokens):
         raise ModelError(f"{gguf.path}: tokenizer.ggml.tokens has a token twice")
+    embedding = gguf.tensors.get("token_embd.weight")
+    if embedding and len(tokens) > embedding.shape[0]:
+        raise ModelError(
+            f"{gguf.path}: {len(tokens)} tokens, and an embedding of only {embedding.shape[0]}"
+        )
     return tokens
 
 
@@ -126,15 +129,15 @@ def _array(gguf: GgufFile, key: str, length: int, *, default: float) -> NDArray[
     return values
 
 
-def _role_token(gguf: GgufFile, role: str, tokens: list[str]) -> str | None:
-    """The token that the metadata names for a role such as bos; None where it names none."""
+def _role_token(gguf: GgufFile, role: str, tokens: list[str], ids: Mapping[str, int]) -> str | None:
+    """The token that the metadata names for a role such as bos; None where it names none in use."""
     key = f"tokenizer.ggml.{role}_token_id"
     index = gguf.metadata.get(key)
     if index is None:
         return None
     if not isinstance(index, int) or not 0 <= index < len(tokens):
         raise ModelError(f"{gguf.path}: {key} is {index!r}; expected less than {len(tokens)}")
-    return tokens[index]
+    return tokens[index] if tokens[index] in ids else None
 
 
 def _without_appended(ids: dict[str, int], added: list[dict[str, Any]]) -> dict[str, int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event, Thread
@@ -150,7 +150,9 @@ def _watched(directory: Path, advance: Callable[[int], None]) -> Iterator[None]:
 
     def watch() -> None:
         while not done.wait(_POLL_SECONDS):
-            advance(sum(path.stat().st_size for path in directory.rglob("*") if path.is_file()))
+            # files are renamed meanwhile; the next round counts them
+            with suppress(FileNotFoundError):
+                advance(sum(path.stat().st_size for path in directory.rglob("*")))
 
     thread = Thread(target=watch, daemon=True)
     thread.start()

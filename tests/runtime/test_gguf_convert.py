@@ -172,6 +172,7 @@ def test_incomplete_model_is_named(before, after, expected, tmp_path, tiny_model
     "metadata, expected",
     [
         ({"llama.feed_forward_length": 64}, r"'blk\.0\.ffn_gate\.weight' is \[128, 64\]"),
+        ({"llama.block_count": 10**6}, "is 1000000 in a file of"),
         ({"llama.block_count": 2}, "tensors are not those of a llama model"),
         ({"llama.attention.head_count": 3}, "does not fit 2 KV heads"),
         ({"llama.attention.sliding_window": 512}, "sliding windows are not supported"),

@@ -180,3 +180,20 @@ def test_malformed_vocabulary_is_named(changes, expected):
     with pytest.raises(ModelError, match=r"^m\.gguf: ") as caught:
         files_of(byte_level_metadata(**changes))
     assert expected in str(caught.value)
+
+
+def test_more_tokens_than_the_embedding_has_are_refused():
+    from longctx.runtime.gguf_read import BLOCK_TYPES, GgufTensor
+
+    tensor = GgufTensor("token_embd.weight", (9, 4), BLOCK_TYPES[0], 0, 144)
+    gguf = GgufFile(
+        Path("m.gguf"), byte_level_metadata(), {tensor.name: tensor}, np.empty(0, np.uint8)
+    )
+    with pytest.raises(ModelError, match="an embedding of only 9"):
+        tokenizer_files(gguf)
+
+
+def test_unused_token_has_no_role():
+    files = files_of(byte_level_metadata(padding_token_id=267))
+    assert byte_level_metadata()["tokenizer.ggml.tokens"][267] == "[PAD0]"
+    assert files["tokenizer_config.json"]["pad_token"] is None
