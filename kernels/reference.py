@@ -44,4 +44,5 @@ def attention(q: Tensor, keys: Tensor, values: Tensor) -> Tensor:
     scores = q.float() @ k.transpose(1, 2) / head_dim**0.5
     last_seen = torch.arange(num_keys - num_queries, num_keys)[:, None]
     hidden = torch.arange(num_keys)[None, :] > last_seen
-    return scores.masked_fill(hidden, float("-inf")).softmax(-1) @ v
+    weights = scores.masked_fill(hidden, float("-inf")).softmax(-1)
+    return torch.matmul(weights, v)

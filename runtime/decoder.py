@@ -50,7 +50,7 @@ class Decoder:
         if self.numerics.narrow_rows and hidden.shape[0] == 1:
             return project(hidden, head).float()
         # in slices, since the head in another precision would be the largest tensor of all
-        parts = [project(hidden, rows.to(hidden.dtype)) for rows in head.split(16_384)]
+        parts = [project(hidden, rows.to(hidden.dtype)) for rows in torch.split(head, 16_384)]
         return torch.cat(parts, dim=-1).float()
 
 

@@ -54,7 +54,7 @@ def load_foreign_reader(directory: Path, window: int | None, numerics: Numerics)
     from transformers import AutoModelForCausalLM
 
     try:
-        model = AutoModelForCausalLM.from_pretrained(
+        model: Any = AutoModelForCausalLM.from_pretrained(
             directory,
             dtype=numerics.dtype,
             trust_remote_code=False,
