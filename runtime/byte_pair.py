@@ -53,9 +53,8 @@ class BytePairCodec:
 
     def encode(self, text: str) -> list[int]:
         """The token ids of ordinary text, in which an added token is text like any other."""
-        # The library composes by an older Unicode than Python, but both leave composed text alone.
-        if self.ranks.nfc and not unicodedata.is_normalized("NFC", text):
-            text = _composed(text)
+        if self.ranks.nfc and not text.isascii():
+            text = "\n".join(map(_composed, text.split("\n")))
         if has_blank_run(text):
             return self.library.encode(text)
         ids: list[int] = self._core.encode_ordinary(text)
@@ -86,10 +85,17 @@ class BytePairCodec:
         return CoreBPE(self.ranks.ids, dict(self.library.specials.ids), pattern)
 
 
-def _composed(text: str) -> str:
+def _composed(line: str) -> str:
+    """The line in NFC, as the library has it; nothing composes across the end of a line.
+
+    The library goes by an older Unicode than Python, but leaves alone what Python calls composed.
+    """
+    if unicodedata.is_normalized("NFC", line):
+        return line
     from tokenizers.normalizers import NFC
 
-    return NFC().normalize_str(text)
+    composed: str = NFC().normalize_str(line)
+    return composed
 
 
 def has_blank_run(text: str) -> bool:
