@@ -157,7 +157,7 @@ def _heading(passage: Segment) -> str:
 def _first_difference(passage: Segment, other: Segment | None) -> Citation:
     """The first line of the passage that the other does not have: its text and its place."""
     known = {" ".join(line.split()) for line in other.text.splitlines()} if other else set()
-    known.add("")
+    known |= {"", " ".join(passage.heading.split())}
     start = passage.start
     for line in passage.text.splitlines(keepends=True):
         if " ".join(line.split()) not in known:

@@ -1,4 +1,8 @@
-"""One line of a review, `severity | category | title | code | why | fix`, read with tolerance."""
+"""What a model writes of defects, read with tolerance.
+
+Small models explain a defect well in prose with the code between backticks, and badly in a form;
+larger ones keep the form `severity | category | title | code | why | fix`. Both are read.
+"""
 
 from __future__ import annotations
 
@@ -19,13 +23,25 @@ _SEVERITY = {
     "minor": "low",
     "info": "low",
 }
-_CATEGORIES = ("bug", "security", "resource", "concurrency", "error-handling")
+CATEGORIES = ("bug", "security", "resource", "concurrency", "error-handling")
 _NUMBERED = re.compile(r"^\d{1,7}\s*[|:]\s?")
+
+
+_CODE = re.compile(r"```[\w+-]*\n(?P<block>.*?)```|`(?P<span>[^`\n]+)`", re.DOTALL)
+_ITEM = re.compile(r"\n\s*\n(?!\s*```)|\n(?=\s*(?:[-*•]|\(?\d{1,3}[.)])\s)")
+# Words that only announce the code: "The faulty line of code is `…`."
+_ANNOUNCED = re.compile(
+    r"[^.!?\n]*\b(?:line|code)\b[^.!?\n`]*(?:\bis|:)\s*`[^`\n]+`[^.!?\n]{0,3}[.:]?", re.IGNORECASE
+)
+_SENTENCE_END = re.compile(r"(?<=[.!?])\s")
+_TITLE_CHARACTERS = 90
+# Shorter code is a name, not a line.
+_MIN_CODE = 6
 
 
 @dataclass(frozen=True, slots=True)
 class Defect:
-    """What the model claims of one line of code."""
+    """What the model claims of one line of code; "" stands for what it did not say."""
 
     severity: str
     category: str
@@ -36,9 +52,28 @@ class Defect:
 
 
 def defects(text: str) -> list[Defect]:
-    """The Defects in the model's lines; lines of any other form are left out."""
-    found = (_defect(line) for line in text.splitlines())
+    """The Defects in the model's lines or, where none has the form, in its prose."""
+    found = [_defect(line) for line in text.splitlines()] if "|" in text else []
+    if not any(found):
+        found = [_told(item) for item in _ITEM.split(text)]
     return list(dict.fromkeys(defect for defect in found if defect is not None))
+
+
+def _told(item: str) -> Defect | None:
+    """The Defect in one paragraph or list item: its longest piece of code, and what is said."""
+    quoted = [match["block"] or match["span"] for match in _CODE.finditer(item)]
+    lines = [_code(line) for code in quoted for line in code.splitlines()]
+    quote = max(lines, key=len, default="")
+    if len(quote) < _MIN_CODE:
+        return None
+    told = _CODE.sub(lambda match: "" if match["block"] else match[0], item)
+    why = " ".join(unmarked(_ANNOUNCED.sub("", told)).split())
+    title = _SENTENCE_END.split(why, maxsplit=1)[0].rstrip(".:")
+    if not title:
+        return None
+    if len(title) > _TITLE_CHARACTERS:
+        title = f"{title[:_TITLE_CHARACTERS].rsplit(' ', 1)[0]} ..."
+    return Defect("", "", title, quote, why)
 
 
 def _defect(line: str) -> Defect | None:
@@ -56,7 +91,7 @@ def _defect(line: str) -> Defect | None:
         return None
     return Defect(
         severity=severity,
-        category=category if category in _CATEGORIES else "bug",
+        category=category if category in CATEGORIES else "bug",
         title=unmarked(fields[2]).rstrip("."),
         quote=quote,
         why=why,

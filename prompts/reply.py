@@ -33,8 +33,8 @@ def quotes(text: str, *, limit: int) -> list[str]:
 
 
 def split_quote(text: str) -> tuple[str, str]:
-    """The text before a line `QUOTE: "…"`, and the quote ("" without such a line)."""
+    """The text around a line `QUOTE: "…"`, mostly before it, and the quote ("" without one)."""
     match = _QUOTE_LINE.search(text)
     if match is None:
         return text.strip(), ""
-    return text[: match.start()].strip(), unmarked(match[1])
+    return text[: match.start()].strip() or text[match.end() :].strip(), unmarked(match[1])

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from longctx.ingest.document import Document, Span
 from longctx.prompts.citation import locate
-from longctx.prompts.defect import SEVERITIES, Defect, defects
+from longctx.prompts.defect import CATEGORIES, SEVERITIES, Defect, defects
 from longctx.prompts.diff import ChangedFile, changed_files, place_in_new_file
 from longctx.prompts.grouping import grouped, shown_segments
 from longctx.prompts.pack import Pack, Part
@@ -98,13 +98,13 @@ def _review_unit(
     said = yield Question(pack, asked, max_tokens, label=label)
     assert said is not None
     found: list[Piece] = []
-    places: set[tuple[str, int]] = set()
+    places: set[int] = set()
     for defect in defects(said.text)[:MAX_DEFECTS]:
         citation = _place(pack, unit, defect)
         if citation.span is None:
             counts["dropped_quote_not_found"] += 1
             continue
-        place = (defect.category, citation.span.start)
+        place = citation.span.start
         if place in places:
             counts["dropped_as_repeated"] += 1
             continue
@@ -113,7 +113,15 @@ def _review_unit(
         if confidence < CONFIRM:
             counts["held_back_as_unsure"] += 1
             continue
-        found.append(_piece(defect, citation, confidence))
+        severity = defect.severity or (
+            yield from _kind(pack, unit, defect, "How bad is that?", SEVERITIES, label)
+        )
+        category = defect.category or (
+            yield from _kind(pack, unit, defect, "What kind of defect is it?", CATEGORIES, label)
+        )
+        found.append(
+            _piece(replace(defect, severity=severity, category=category), citation, confidence)
+        )
     return sorted(found, key=_rank)
 
 
@@ -159,9 +167,27 @@ def _confirm(
     return said.probabilities["Yes"]
 
 
+def _kind(
+    pack: Pack, unit: Unit, defect: Defect, question: str, words: tuple[str, ...], label: str
+) -> Generator[Question | Piece, Answer | None, str]:
+    """The likeliest of the words."""
+    asked = fill(
+        "review_kind",
+        subject=unit.subject,
+        why=defect.why,
+        quote=defect.quote,
+        question=question,
+        words=", ".join(words),
+    )
+    said = yield Question(pack, asked, choices=words, label=label)
+    assert said is not None
+    return max(words, key=lambda word: said.probabilities[word])
+
+
 def _piece(defect: Defect, citation: Citation, confidence: float) -> Piece:
     """The finding as it is shown."""
-    lines = [defect.why, f"Fix: {defect.fix}" if defect.fix else ""]
+    why = "" if defect.why.rstrip(".") == defect.title else defect.why
+    lines = [why, f"Fix: {defect.fix}" if defect.fix else ""]
     return Piece(
         heading=f"{defect.title} ({defect.category})",
         body="\n".join(line for line in lines if line),

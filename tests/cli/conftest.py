@@ -63,7 +63,8 @@ class ScriptedModel(Model):
 
     def choose(self, token_ids, choices: Sequence[Sequence[int]], *, on_progress) -> list[float]:
         self._read(token_ids, on_progress)
-        return [self.yes, 1 - self.yes]
+        rest = (1 - self.yes) / (len(choices) - 1)
+        return [self.yes, *[rest] * (len(choices) - 1)]
 
     def _read(self, token_ids: Sequence[int], on_progress: Callable[[int, int], None]) -> str:
         on_progress(0, len(token_ids))

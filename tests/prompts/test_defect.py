@@ -47,3 +47,39 @@ def test_a_line(line: str, expected: Defect | None) -> None:
 def test_lines_are_told_once_and_prose_is_passed_over() -> None:
     line = "high | bug | T | code() | why | fix"
     assert len(defects(f"Here they are:\n{line}\n\n- {line}\nHope this helps!")) == 1
+
+
+SQL = """\
+The file app.py has a security hole in the `find_user` function. The `name` goes into the query as
+it is, which can lead to SQL injection. The faulty line of code is `cursor = db.execute(q + name)`.
+
+2. **Zero**: `mean` divides by zero for an empty list:
+```python
+return sum(values) / len(values)
+```
+3. The style of `x` could be better.
+
+Overall the code is fine.
+"""
+
+
+def test_prose_with_code_between_backticks() -> None:
+    first, second = defects(SQL)
+    assert first == Defect(
+        "",
+        "",
+        "The file app.py has a security hole in the `find_user` function",
+        "cursor = db.execute(q + name)",
+        "The file app.py has a security hole in the `find_user` function. The `name` goes into the "
+        "query as it is, which can lead to SQL injection.",
+    )
+    assert second.quote == "return sum(values) / len(values)"
+    assert second.why == "**Zero**: `mean` divides by zero for an empty list:"
+
+
+def test_a_long_first_sentence_is_cut_for_the_title_only() -> None:
+    words = "word " * 40
+    (defect,) = defects(f"{words}ends here, see `return 1 / 0`.")
+    assert defect.title.endswith("word ...")
+    assert len(defect.title) <= 94
+    assert defect.why.startswith(words)

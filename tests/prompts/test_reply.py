@@ -47,6 +47,7 @@ def test_quotes_are_cleaned_limited_and_told_once() -> None:
         ("Two men meet.\n**Quote:** “They met.”", ("Two men meet.", "They met.")),
         ("Two men meet.\n- quote: They met.\nMore.", ("Two men meet.", "They met.")),
         ("Two men meet.", ("Two men meet.", "")),
+        ('QUOTE: "They met."\nTwo men meet.', ("Two men meet.", "They met.")),
         ("They quote: often.", ("They quote: often.", "")),
     ],
 )

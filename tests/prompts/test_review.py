@@ -135,3 +135,26 @@ def test_a_diff_is_reviewed_file_by_file_at_the_lines_of_the_new_files() -> None
 def test_nothing_found_is_a_result_too() -> None:
     result, shown = run([packed(("clean.py", CLEAN, "code"))], Reviewer({"": "NONE"}, {}))
     assert (shown, result.pieces, result.counts["findings"]) == ([], (), 0)
+
+
+def test_prose_is_read_and_its_kind_is_asked_word_by_word() -> None:
+    reviewer = Reviewer(
+        {"mean.py": "An empty list divides by zero. The line is `return total / len(items)`."}, {}
+    )
+    asked = reviewer.__call__
+
+    def reply(question: Question) -> Answer:
+        if question.choices and question.choices != ("Yes", "No"):
+            reviewer.asked.append(question)
+            last = question.choices[-1]
+            return Answer(probabilities={word: float(word == last) for word in question.choices})
+        return asked(question)
+
+    result = drive(review([packed(("mean.py", MEAN, "code"))]), reply, lambda piece: None)
+    (piece,) = result.pieces
+    assert (piece.label, piece.heading) == (
+        "low",
+        "An empty list divides by zero (error-handling)",
+    )
+    assert piece.body == ""
+    assert str(piece.citations[0].span) == "mean.py:3"

@@ -55,7 +55,7 @@ def test_every_chapter_has_its_summary_its_quote_and_a_share_of_the_whole() -> N
         "quotes_from_elsewhere": 1,
         "quotes_not_found": 1,
     }
-    assert 'begins with: "# Chapter 2 Hero 2' in asked[1].text
+    assert 'begins with "# Chapter 2 Hero 2' in asked[1].text
     assert "Hero 2 goes." in asked[-1].text
     assert asked[-1].stream
 
