@@ -42,7 +42,8 @@ class Unit:
         span = self.document.span(self.start, self.end)
         if self.start == 0 and self.end >= len(self.document.text):
             return f"the file {span.name}"
-        return f"lines {span.first_line} to {span.last_line} of the file {span.name}"
+        lines = f"lines {span.first_line} to {span.last_line}"
+        return f"{lines} of the file {span.name}, from `{self.opening}` on"
 
     @property
     def opening(self) -> str:
@@ -88,13 +89,13 @@ def _review_unit(
 ) -> Generator[Question | Piece, Answer | None, list[Piece]]:
     """The confirmed findings of one Unit, worst first."""
     label = f"reviewing {unit.changed.name if unit.changed else unit.document.name}"
-    asked = fill("review_gate", subject=unit.subject, opening=unit.opening)
+    asked = fill("review_gate", subject=unit.subject)
     said = yield Question(pack, asked, choices=_YES_NO, label=label)
     assert said is not None
     if said.probabilities["Yes"] < GATE:
         counts["passed_as_clean"] += 1
         return []
-    asked = fill("review_list", subject=unit.subject, opening=unit.opening, limit=str(MAX_DEFECTS))
+    asked = fill("review_list", subject=unit.subject, limit=str(MAX_DEFECTS))
     said = yield Question(pack, asked, max_tokens, label=label)
     assert said is not None
     found: list[Piece] = []
