@@ -31,7 +31,8 @@ _CODE = re.compile(r"```[\w+-]*\n(?P<block>.*?)```|`(?P<span>[^`\n]+)`", re.DOTA
 _ITEM = re.compile(r"\n\s*\n(?!\s*```)|\n(?=\s*(?:[-*•]|\(?\d{1,3}[.)])\s)")
 # Words that only announce the code: "The faulty line of code is `…`."
 _ANNOUNCED = re.compile(
-    r"[^.!?\n]*\b(?:line|code)\b[^.!?\n`]*(?:\bis|:)\s*`[^`\n]+`[^.!?\n]{0,3}[.:]?", re.IGNORECASE
+    r"[^.!?\n]*\b(?:line|code)\b[^.!?\n`]*(?:(?:\bis|:)\s*`[^`\n]+`[^.!?\n]{0,3}[.:]?|:\s*$)",
+    re.IGNORECASE,
 )
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s")
 _TITLE_CHARACTERS = 90

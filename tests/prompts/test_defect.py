@@ -53,7 +53,7 @@ SQL = """\
 The file app.py has a security hole in the `find_user` function. The `name` goes into the query as
 it is, which can lead to SQL injection. The faulty line of code is `cursor = db.execute(q + name)`.
 
-2. **Zero**: `mean` divides by zero for an empty list:
+2. **Zero**: `mean` divides by zero for an empty list. The line is:
 ```python
 return sum(values) / len(values)
 ```
@@ -74,7 +74,7 @@ def test_prose_with_code_between_backticks() -> None:
         "query as it is, which can lead to SQL injection.",
     )
     assert second.quote == "return sum(values) / len(values)"
-    assert second.why == "**Zero**: `mean` divides by zero for an empty list:"
+    assert second.why == "**Zero**: `mean` divides by zero for an empty list."
 
 
 def test_a_long_first_sentence_is_cut_for_the_title_only() -> None:
