@@ -35,7 +35,8 @@ def compare(
     run = Run("compare", sources, model, output)
     with run:
         left, *others = run.gather_each(paths)
-        # both passages stand in the question
-        pack = run.pack_if_it_fits((left, *others), question_tokens=4_500)
-        run.finish(job(left, others, pack=pack, max_tokens=model.max_tokens or 512))
+        # Both passages stand in the question and nothing before it: with the whole of both
+        # documents in front of it a small model mixes their clauses.
+        run.take_whole((left, *others), question_tokens=4_500)
+        run.finish(job(left, others, max_tokens=model.max_tokens or 512))
     return 0

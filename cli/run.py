@@ -21,7 +21,7 @@ from longctx.cli.screen import Screen
 from longctx.cli.session import Session
 from longctx.cli.settings import read_settings
 from longctx.cli.speed import remember
-from longctx.ingest.errors import InputError, OverBudget
+from longctx.ingest.errors import InputError
 from longctx.prompts.budget import Budget
 
 if TYPE_CHECKING:
@@ -140,20 +140,20 @@ class Run:
         self._make_room(max(pack.num_tokens for pack in packs), question_tokens)
         return packs
 
-    def pack_if_it_fits(
-        self, documents: Sequence[Document], *, question_tokens: int
-    ) -> Pack | None:
-        """One Pack of all Documents; None, said on stderr, where the window is too small."""
-        try:
-            gathered = Gathered(tuple(documents), ())
-            return self.packs(gathered, question_tokens=question_tokens)[0]
-        except OverBudget:
-            self.screen.note(
-                f"more than the window of {self.model.window:,} tokens holds: "
-                "each passage is asked by itself"
-            )
-            self._make_room(0, question_tokens)
-            return None
+    def take_whole(self, documents: Sequence[Document], *, question_tokens: int) -> None:
+        """Take in Documents whose passages will stand in the questions themselves."""
+        packs = make_packs(
+            Gathered(tuple(documents), ()),
+            self.sources,
+            root=self.settings.root,
+            count=self.model.count,
+            budget=None,
+            splits=False,
+        )
+        if self.show_manifest:
+            self.screen.note(manifest_as_text(packs[0]))
+        self.report.packs = packs
+        self._make_room(0, question_tokens)
 
     def _make_room(self, num_tokens: int, question_tokens: int) -> None:
         """Plan for the prompt, its question, and some more where the window has it."""

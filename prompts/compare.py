@@ -10,29 +10,20 @@ from longctx.ingest.document import Document, Segment
 from longctx.ingest.segment import segments
 from longctx.prompts.changed_facts import changed_facts
 from longctx.prompts.join import NO_DOCUMENTS, join
-from longctx.prompts.pack import Pack
+from longctx.prompts.own_sentences import own_sentences
 from longctx.prompts.question import Answer, Citation, Job, Piece, Question, Result
 from longctx.prompts.template import fill
 
-CHANGED_TOKENS = 160
-GIST_TOKENS = 80
-# A longer passage is shown to the model from its first changed line to its last, and then cut.
+GIST_TOKENS = 100
+# A longer passage is put to the model by its beginning.
 PASSAGE_CHARACTERS = 6_000
 
 
-def compare(
-    left: Document,
-    right: Document,
-    *,
-    pack: Pack | None = None,
-    max_tokens: int = 512,
-    stream: bool = True,
-) -> Job:
+def compare(left: Document, right: Document, *, max_tokens: int = 512, stream: bool = True) -> Job:
     """A Piece for each changed, removed or added passage, and a summary of the differences.
 
-    `pack` holds both Documents where they fit the window; each question holds the two passages.
+    Each question holds the two passages it is about, and no Document stands before it.
     """
-    packed = pack or NO_DOCUMENTS
     pieces: list[Piece] = []
     counts: Counter[str] = Counter(passages=0, same=0, changed=0, removed=0, added=0)
     pairs = align(segments(left), segments(right))
@@ -44,12 +35,12 @@ def compare(
             counts["same"] += 1
             continue
         if pair.left is not None and pair.right is not None:
-            piece = yield from _changed(packed, pair.left, pair.right, label, counts)
+            piece = yield from _changed(pair.left, pair.right, label, counts)
         elif pair.left is not None:
-            piece = yield from _alone(packed, pair.left, "removed", label, counts)
+            piece = yield from _alone(pair.left, "removed", label, counts)
         else:
             assert pair.right is not None
-            piece = yield from _alone(packed, pair.right, "added", label, counts)
+            piece = yield from _alone(pair.right, "added", label, counts)
         if piece is not None:
             counts[piece.label] += 1
             pieces.append(piece)
@@ -66,16 +57,14 @@ def compare(
     return Result("compare", pieces=tuple(pieces), text=text, counts=dict(counts))
 
 
-def compare_each(
-    left: Document, others: Sequence[Document], *, pack: Pack | None = None, max_tokens: int = 512
-) -> Job:
+def compare_each(left: Document, others: Sequence[Document], *, max_tokens: int = 512) -> Job:
     """The comparison of one Document with each of the others, in one Result."""
     if len(others) == 1:
-        return (yield from compare(left, others[0], pack=pack, max_tokens=max_tokens))
+        return (yield from compare(left, others[0], max_tokens=max_tokens))
     pieces: list[Piece] = []
     counts: Counter[str] = Counter()
     for right in others:
-        result = yield from compare(left, right, pack=pack, max_tokens=max_tokens, stream=False)
+        result = yield from compare(left, right, max_tokens=max_tokens, stream=False)
         pieces += result.pieces
         counts.update(result.counts)
         if result.text:
@@ -86,21 +75,17 @@ def compare_each(
 
 
 def _changed(
-    pack: Pack, left: Segment, right: Segment, label: str, counts: Counter[str]
+    left: Segment, right: Segment, label: str, counts: Counter[str]
 ) -> Generator[Question | Piece, Answer | None, Piece]:
-    """What changed between two passages: the meaning by the model, the facts by code."""
-    left_text, right_text = _excerpts(left.text, right.text, counts)
-    asked = fill(
-        "compare_changed",
-        left=left.document.name,
-        right=right.document.name,
-        left_text=left_text,
-        right_text=right_text,
-    )
-    said = yield Question(pack, asked, CHANGED_TOKENS, label=label)
-    assert said is not None
+    """What changed between two passages: found by code, told by the model side by side."""
+    lines = []
+    for word, here, there in (("Was", left, right), ("Now", right, left)):
+        if own := own_sentences(here.text, there.text):
+            gist = yield from _gist(here.document.name, "\n".join(own), label, counts)
+            lines.append(f"{word}: {gist}")
+    if not lines:
+        lines.append("The same sentences in another order.")
     gone, new = changed_facts(left.text, right.text)
-    lines = [said.text.strip()]
     if gone:
         lines.append(f"Only in {left.document.name}: {', '.join(gone)}")
     if new:
@@ -110,34 +95,23 @@ def _changed(
 
 
 def _alone(
-    pack: Pack, passage: Segment, kind: str, label: str, counts: Counter[str]
+    passage: Segment, kind: str, label: str, counts: Counter[str]
 ) -> Generator[Question | Piece, Answer | None, Piece | None]:
     """The gist of a passage that only one Document has; None for one without words."""
     if not any(character.isalnum() for character in passage.text):
         return None
-    text = _cut(passage.text, counts)
-    asked = fill("compare_gist", name=passage.document.name, text=text)
-    said = yield Question(pack, asked, GIST_TOKENS, label=label)
+    gist = yield from _gist(passage.document.name, passage.text, label, counts)
+    return Piece(_heading(passage), gist, kind, (_first_difference(passage, None),))
+
+
+def _gist(
+    name: str, text: str, label: str, counts: Counter[str]
+) -> Generator[Question | Piece, Answer | None, str]:
+    """What a text says, in a sentence."""
+    asked = fill("compare_gist", name=name, text=_cut(text, counts))
+    said = yield Question(NO_DOCUMENTS, asked, GIST_TOKENS, label=label)
     assert said is not None
-    citations = (_first_difference(passage, None),)
-    return Piece(_heading(passage), said.text.strip(), kind, citations)
-
-
-def _excerpts(left: str, right: str, counts: Counter[str]) -> tuple[str, str]:
-    """Both passages; of long ones the lines between the first and the last difference."""
-    if max(len(left), len(right)) > PASSAGE_CHARACTERS:
-        first, second = left.splitlines(), right.splitlines()
-        head = _common_length(first, second)
-        tail = _common_length(first[head:][::-1], second[head:][::-1])
-        left = "\n".join(first[max(0, head - 1) : len(first) - tail + 1])
-        right = "\n".join(second[max(0, head - 1) : len(second) - tail + 1])
-    return _cut(left, counts), _cut(right, counts)
-
-
-def _common_length(left: Sequence[str], right: Sequence[str]) -> int:
-    """How many lines at the beginning are the same."""
-    pairs = enumerate(zip(left, right, strict=False))
-    return next((index for index, (a, b) in pairs if a != b), min(len(left), len(right)))
+    return said.text.strip()
 
 
 def _cut(text: str, counts: Counter[str]) -> str:

@@ -26,6 +26,9 @@ from longctx.runtime.numerics import Numerics
 # Rows that go through a layer together: few enough that their temporaries stay in cache.
 MICRO_BATCH = 512
 
+# Tokens whose logits are computed exactly: the rest share too little probability to matter.
+RESCORED = 256
+
 Matrix = Callable[[str], Tensor]
 
 
@@ -48,10 +51,20 @@ class Decoder:
         tied = self.config.tied_head
         head = self.weights["model.embed_tokens.weight" if tied else "lm_head.weight"]
         if self.numerics.narrow_rows and hidden.shape[0] == 1:
-            return project(hidden, head).float()
+            return _rescored(project(hidden, head).float(), hidden, head)
         # in slices, since the head in another precision would be the largest tensor of all
         parts = [project(hidden, rows.to(hidden.dtype)) for rows in torch.split(head, 16_384)]
         return torch.cat(parts, dim=-1).float()
+
+
+def _rescored(logits: Tensor, hidden: Tensor, head: Tensor) -> Tensor:
+    """Returns logits [1, V] whose likeliest are computed again in float32.
+
+    A product in bfloat16 is rounded to 8 bits, which leaves ties among the likeliest tokens.
+    """
+    best = logits[0].topk(min(RESCORED, head.shape[0])).indices
+    logits[0, best] = head[best].float() @ hidden[0].float()
+    return logits
 
 
 def build_decoder(

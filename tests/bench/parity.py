@@ -13,10 +13,11 @@ from datetime import date
 from pathlib import Path
 
 import torch
+from transformers import AutoModelForCausalLM
+
 from longctx.runtime.decoder import forward
 from longctx.runtime.engine import load_engine
 from longctx.runtime.tokenizer import Tokenizer
-from transformers import AutoModelForCausalLM
 
 TEXT = Path("/usr/share/common-licenses/GPL-3").read_text()
 PROMPTS = [
@@ -42,9 +43,7 @@ def our_logits(directory, ids, numerics, step_size):
     reader = load_engine(directory, numerics=numerics).reader
     rows = []
     for start in range(0, len(ids), step_size):
-        hidden = forward(
-            reader.decoder, torch.tensor(ids[start : start + step_size]), reader.cache
-        )
+        hidden = forward(reader.decoder, torch.tensor(ids[start : start + step_size]), reader.cache)
         rows.append(reader.decoder.logits(hidden))
     return torch.cat(rows)
 
@@ -82,7 +81,9 @@ def main(directory: Path, out: Path) -> None:
     equal = []
     for prompt in PROMPTS:
         prompt_ids = tokenizer.encode(prompt)
-        equal.append(list(engine.generate(prompt_ids, max_tokens=64)) == greedy(model, prompt_ids, 64))
+        equal.append(
+            list(engine.generate(prompt_ids, max_tokens=64)) == greedy(model, prompt_ids, 64)
+        )
     result["equal greedy continuations of 64 tokens"] = f"{sum(equal)} of {len(equal)}"
     del model
     model = AutoModelForCausalLM.from_pretrained(directory, dtype=torch.bfloat16).eval()

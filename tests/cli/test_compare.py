@@ -6,7 +6,8 @@ OLD = "1. TERM\n\nOne year from now.\n\n2. PRICE\n\nThe buyer pays USD 5,000 wit
 NEW = "1. TERM\n\nOne year from now.\n\n2. PRICE\n\nThe buyer pays USD 6,000 within 30 days.\n"
 TEXT = """\
 changed  2. PRICE
-    The price rises.
+    Was: The buyer pays.
+    Now: The buyer pays.
     Only in old.txt: USD 5,000
     Only in new.txt: USD 6,000
     old.txt:7: "The buyer pays USD 5,000 within 30 days."
@@ -20,7 +21,7 @@ changed  2. PRICE
 def two(model, tmp_path):
     (tmp_path / "work" / "old.txt").write_text(OLD)
     (tmp_path / "work" / "new.txt").write_text(NEW)
-    model.say = lambda question: "The price rises."
+    model.say = lambda question: "The buyer pays."
     return model
 
 
@@ -33,16 +34,6 @@ def test_what_changed(run, two):
 def test_one_side_from_a_pipe(run, two):
     code, out, _ = run("compare", "-", "new.txt", stdin=OLD.encode())
     assert (code, out) == (0, TEXT.replace("old.txt", "stdin"))
-
-
-def test_more_than_the_window_is_asked_passage_by_passage(run, two, tmp_path):
-    for name in ("old.txt", "new.txt"):
-        path = tmp_path / "work" / name
-        path.write_text(path.read_text() + "\n3. SAME\n\n" + "same words again here. " * 2_000)
-    code, out, err = run("compare", "old.txt", "new.txt", "--window", "5000")
-    assert code == 0
-    assert "each passage is asked by itself" in err
-    assert "same 2, changed 1" in out
 
 
 def test_equal_files_need_no_engine(run, two, tmp_path):

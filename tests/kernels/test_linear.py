@@ -1,5 +1,6 @@
 import pytest
 import torch
+
 from longctx.kernels.linear import Upcast, project
 
 

@@ -1,9 +1,10 @@
 import pytest
 import torch
-from longctx.kernels import reference
-from longctx.kernels.rope import angles, inverse_frequencies, rotate
 from transformers import LlamaConfig
 from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
+
+from longctx.kernels import reference
+from longctx.kernels.rope import angles, inverse_frequencies, rotate
 
 LLAMA3 = {
     "rope_type": "llama3",

@@ -43,7 +43,7 @@ def run(job: Job) -> tuple[Result, list[Piece], list[Question]]:
         asked.append(question)
         if "passage by passage" in question.text:
             return Answer("Dearer, faster, more secret.")
-        return Answer("The buyer pays more." if "Two versions" in question.text else "A gist.")
+        return Answer("A dear gist." if "6,000" in question.text else "A gist.")
 
     return drive(job, reply, shown.append), shown, asked
 
@@ -56,7 +56,8 @@ def test_same_passages_are_counted_and_only_the_others_are_asked() -> None:
         ("removed", "Courts"),
     ]
     assert shown[0].body == (
-        "The buyer pays more.\n"
+        "Was: A gist.\n"
+        "Now: A dear gist.\n"
         "Only in old.md: USD 5,000, 30 days\n"
         "Only in new.md: USD 6,000, 10 days"
     )
@@ -64,8 +65,8 @@ def test_same_passages_are_counted_and_only_the_others_are_asked() -> None:
     assert shown[1].body == "A gist."
     assert result.text == "Dearer, faster, more secret."
     assert result.counts == {"passages": 4, "same": 1, "changed": 1, "removed": 1, "added": 1}
-    assert len(asked) == 4
-    assert [question.stream for question in asked] == [False, False, False, True]
+    assert len(asked) == 5
+    assert [question.stream for question in asked] == [False, False, False, False, True]
 
 
 def test_equal_documents_need_no_question() -> None:
@@ -80,10 +81,19 @@ def test_a_long_passage_is_asked_where_it_differs() -> None:
     left, right = "# Long\n\n" + "".join(lines), "# Long\n\n" + "".join(other)
     assert len(left) > PASSAGE_CHARACTERS
     result, shown, asked = run(compare(document("a.md", left), document("b.md", right)))
-    assert "now says that all is free" in asked[0].text
-    assert "Line 100 of" not in asked[0].text
+    assert "Line 200 of" in asked[0].text
+    assert "now says that all is free" in asked[1].text
+    assert not any("Line 100 of" in question.text for question in asked)
     assert "asked_by_their_beginning_only" not in result.counts
     assert [str(citation.span) for citation in shown[0].citations] == ["a.md:203", "b.md:203"]
+
+
+def test_a_passage_that_only_lost_a_sentence_has_no_now() -> None:
+    left = "# Term\n\nIt lasts a year. Either side may end it early.\n"
+    right = "# Term\n\nIt lasts a year.\n"
+    _, shown, asked = run(compare(document("a.md", left), document("b.md", right)))
+    assert [piece.body for piece in shown] == ["Was: A gist."]
+    assert "Either side may end it early." in asked[0].text
 
 
 def test_a_long_new_passage_is_cut_and_that_is_counted() -> None:

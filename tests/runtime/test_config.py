@@ -1,6 +1,7 @@
 import json
 
 import pytest
+
 from longctx.runtime.config import foreign_reason, load_config
 from longctx.runtime.errors import ModelError
 

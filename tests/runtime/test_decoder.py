@@ -1,7 +1,10 @@
 """The decoder against transformers, from the same stored weights."""
 
+from dataclasses import replace
+
 import pytest
 import torch
+
 from longctx.runtime.decoder import forward
 from longctx.runtime.engine import load_engine
 
@@ -86,3 +89,15 @@ def test_greedy_continuations_equal_those_of_transformers(directory):
     for seed in range(10):
         ids = random_ids(50 + 13 * seed, seed=seed)
         assert list(engine.generate(ids, max_tokens=64)) == their_greedy(model, ids, 64)
+
+
+def test_the_likeliest_tokens_of_a_decoded_row_are_scored_in_float32(directory):
+    reader = load_engine(directory, numerics="mixed").reader
+    head = torch.randn(512, 64).bfloat16()
+    name = "model.embed_tokens.weight" if reader.decoder.config.tied_head else "lm_head.weight"
+    decoder = replace(reader.decoder, weights={**reader.decoder.weights, name: head})
+    for seed in range(20):
+        row = torch.randn(1, 64, generator=torch.Generator().manual_seed(seed))
+        exact = row @ head.float().T
+        best = exact.topk(100).indices[0]
+        torch.testing.assert_close(decoder.logits(row)[0, best], exact[0, best])

@@ -1,9 +1,9 @@
 import pytest
 import torch
+
 from longctx.runtime.engine import Engine, load_engine
 from longctx.runtime.errors import ModelError
 from longctx.runtime.sampling import Sampling
-
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +64,9 @@ def test_stop_ids_end_the_answer_and_are_not_part_of_it(directory):
     ids = ids_of(80)
     answer = list(engine.generate(ids, max_tokens=24))
     stop = answer[5]
-    assert list(engine.generate(ids, max_tokens=24, stop_ids={stop})) == answer[: answer.index(stop)]
+    assert (
+        list(engine.generate(ids, max_tokens=24, stop_ids={stop})) == answer[: answer.index(stop)]
+    )
 
 
 def test_choose_gives_the_probabilities_of_the_next_words(directory):

@@ -1,5 +1,6 @@
 import pytest
 import torch
+
 from longctx.runtime.config import load_config
 from longctx.runtime.kv_cache import KVCache
 

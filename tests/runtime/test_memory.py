@@ -1,5 +1,6 @@
 import pytest
 import torch
+
 from longctx.runtime.config import load_config
 from longctx.runtime.errors import OutOfMemory
 from longctx.runtime.memory import MemoryPlan, available_bytes, gib, plan_memory

@@ -1,5 +1,6 @@
 import pytest
 import torch
+
 from longctx.runtime.sampling import Sampling, choose_token
 
 

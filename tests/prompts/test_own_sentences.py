@@ -1,0 +1,20 @@
+import pytest
+
+from longctx.prompts.own_sentences import own_sentences
+
+
+@pytest.mark.parametrize(
+    ("text", "other", "own"),
+    [
+        ("One. Two.", "Two.  One.", ()),
+        ("It ends\nin May.", "It ends in May.", ()),
+        ("Pay in 30 days. Or not.", "Pay in 10 days. Or not.", ("Pay in 30 days.",)),
+        ("You may copy it.", "You may not copy it.", ("You may copy it.",)),
+        ("Art is long", "the art is longer", ("Art is long",)),
+        ("第一条。第二条。", "第二条。", ("第一条。",)),
+        ("* * *", "nothing", ()),
+        ("", "nothing", ()),
+    ],
+)
+def test_sentences_of_one_text_alone(text: str, other: str, own: tuple[str, ...]) -> None:
+    assert own_sentences(text, other) == own
