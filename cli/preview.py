@@ -63,6 +63,9 @@ def preview(
     except ModelError as error:
         screen.note(f"token counts are estimates: {error} ({error.hint})")
     window = model.window if model else _window(name, sources.window)
+    if refuses and sources.window:
+        # a printed prompt may be for a model with a larger window than the one named here
+        window = sources.window
     reserved = (model.overhead if model else 0) + (options.max_tokens or 512)
     count = model.count if model else estimate
     budget, over = Budget(window, reserved), ""

@@ -73,6 +73,14 @@ def test_over_the_window_is_refused_split_or_trimmed(run, model, tree):
     assert "left out: " in fitted
 
 
+def test_a_larger_window_is_for_another_model(run, model, tree):
+    (tree / "long.txt").write_text("one more word of this\n" * 20_000)
+    assert run("pack", ".").code == 4
+    code, out, _ = run("pack", ".", "--window", "200000")
+    assert code == 0
+    assert out.count("one more word of this\n") == 20_000
+
+
 def test_a_closed_pipe_is_quiet(tmp_path, tree):
     (tree / "long.txt").write_text("A line of text.\n" * 5_000)
     reading, writing = os.pipe()
