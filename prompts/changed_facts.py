@@ -15,11 +15,22 @@ _FACT = re.compile(
     r"|(?:[$€£¥]|\b(?:USD|EUR|GBP|CHF)\s)?(?<![\w.])\d+(?:[.,]\d+)*"
     r"(?:\s?(?:%|percent\b|(?:calendar\s+|business\s+)?(?:days?|weeks?|months?|years?|hours?)\b))?"
 )
+# A clause's own number and a reference to another clause change with every insertion.
+_CLAUSE = re.compile(
+    r"^\s*(?:\(?\d{1,3}(?:\.\d+)*[.)]|§+\s*\d+)\s"
+    r"|(?:\b(?:sections?|clauses?|articles?|paragraphs?|subsections?)|§+)\s*"
+    r"\d+(?:\.\d+)*(?:\s*(?:,|and|or|through|to|-|–)\s*\d+(?:\.\d+)*)*",
+    re.IGNORECASE | re.MULTILINE,
+)
 
 
 def facts(text: str) -> Counter[str]:
-    """The numbers, dates, durations and amounts in a text, white space made even."""
-    return Counter(" ".join(match[0].split()) for match in _FACT.finditer(text))
+    """The numbers, dates, durations and amounts in a text, white space made even.
+
+    The numbers of clauses are not among them.
+    """
+    found = _FACT.finditer(_CLAUSE.sub(" ", text))
+    return Counter(" ".join(match[0].split()) for match in found)
 
 
 def changed_facts(left: str, right: str) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -8,6 +8,7 @@ from collections.abc import Generator, Sequence
 from longctx.ingest.align import align
 from longctx.ingest.document import Document, Segment
 from longctx.ingest.segment import segments
+from longctx.ingest.words import words
 from longctx.prompts.changed_facts import changed_facts
 from longctx.prompts.join import NO_DOCUMENTS, join
 from longctx.prompts.own_sentences import own_sentences
@@ -100,7 +101,9 @@ def _alone(
     """The gist of a passage that only one Document has; None for one without words."""
     if not any(character.isalnum() for character in passage.text):
         return None
-    gist = yield from _gist(passage.document.name, passage.text, label, counts)
+    gist = ""
+    if words(passage.text) != words(passage.heading):
+        gist = yield from _gist(passage.document.name, passage.text, label, counts)
     return Piece(_heading(passage), gist, kind, (_first_difference(passage, None),))
 
 

@@ -96,6 +96,15 @@ def test_a_passage_that_only_lost_a_sentence_has_no_now() -> None:
     assert "Either side may end it early." in asked[0].text
 
 
+def test_a_heading_alone_is_named_and_not_asked() -> None:
+    right = OLD.replace("# Courts", "# PART TWO\n\n# Courts")
+    result, shown, asked = run(compare(document("a.md", OLD), document("b.md", right)))
+    assert [(piece.label, piece.heading, piece.body) for piece in shown] == [
+        ("added", "PART TWO", "")
+    ]
+    assert asked == []
+
+
 def test_a_long_new_passage_is_cut_and_that_is_counted() -> None:
     text = OLD + "\n# Annex\n\n" + "Every screw is listed here by its own number. " * 200 + "\n"
     result, _, asked = run(compare(document("a.md", OLD), document("b.md", text)))
