@@ -31,6 +31,7 @@ class Report:
         )
         self._pieces: list[Piece] = []
         self._streamed = ""
+        self._ended = False
         self._waiting = ""
         self._began = time.monotonic()
         self.packs: Sequence[Pack] = ()
@@ -58,6 +59,12 @@ class Report:
             self._screen.write(shown)
         self._streamed += shown
 
+    def end_stream(self) -> None:
+        """End the line of streamed words, so that what stderr says next has its own."""
+        if self._streaming and self._streamed and not self._ended:
+            self._screen.write("\n")
+            self._ended = True
+
     def finish(self, result: Result) -> None:
         """Write what is not written yet."""
         if self._options.format is Format.json:
@@ -68,7 +75,7 @@ class Report:
             dress = DRESSES[self._options.format]
             if result.text and not self._streamed:
                 self._screen.write(f"{dress.opening(self._pieces)}{result.text}")
-            newline = "\n" if result.text else ""
+            newline = "\n" if result.text and not self._ended else ""
             self._screen.write(newline + dress.closing(result))
 
     def fail(self, error: BaseException) -> None:
@@ -77,7 +84,7 @@ class Report:
         if self._options.format is Format.json:
             self._put(as_json(self._payload(done, error)))
         elif self._streaming:
-            self._screen.write("\n" if self._streamed else "")
+            self.end_stream()
         elif self._pieces or self._streamed:
             self._put(whole(done, self._options.format))
 

@@ -168,6 +168,7 @@ class Run:
             screen=self.screen,
             progress=self.progress,
             stream=self.report.stream,
+            end_stream=self.report.end_stream,
         )
         self.report.usage = session.usage
         result = drive(job, session.ask, self.report.show)

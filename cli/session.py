@@ -44,6 +44,7 @@ class Session:
     screen: Screen
     progress: Progress
     stream: Callable[[str], None]
+    end_stream: Callable[[], None]
     usage: Usage = field(default_factory=Usage)
 
     @cached_property
@@ -85,6 +86,8 @@ class Session:
             text += piece
             if question.stream:
                 self.stream(piece)
+        if question.stream:
+            self.end_stream()
         watch.done()
         finished = watch.written < limit
         if not finished:
