@@ -34,6 +34,12 @@ _ANNOUNCED = re.compile(
     r"[^.!?\n]*\b(?:line|code)\b[^.!?\n`]*(?:(?:\bis|:)\s*`[^`\n]+`[^.!?\n]{0,3}[.:]?|:\s*$)",
     re.IGNORECASE,
 )
+# Words that only announce a defect: "The file `a.py` contains a bug in the class `B`."
+_OPENING = re.compile(
+    r"(?:The|This)\b.{0,60}\b(?:contains|has) an?\b.{0,30}"
+    r"\b(?:bug|defect|error|flaw|issue|problem|vulnerability|security hole)\b.*",
+    re.IGNORECASE,
+)
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s")
 _TITLE_CHARACTERS = 90
 # Shorter code is a name, not a line.
@@ -69,7 +75,10 @@ def _told(item: str) -> Defect | None:
         return None
     told = _CODE.sub(lambda match: "" if match["block"] else match[0], item)
     why = " ".join(unmarked(_ANNOUNCED.sub("", told)).split())
-    title = _SENTENCE_END.split(why, maxsplit=1)[0].rstrip(".:")
+    first, *rest = _SENTENCE_END.split(why, maxsplit=1)
+    if rest and _OPENING.fullmatch(first):
+        why, first = rest[0], _SENTENCE_END.split(rest[0], maxsplit=1)[0]
+    title = first.rstrip(".:")
     if not title:
         return None
     if len(title) > _TITLE_CHARACTERS:

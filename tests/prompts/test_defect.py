@@ -68,10 +68,9 @@ def test_prose_with_code_between_backticks() -> None:
     assert first == Defect(
         "",
         "",
-        "The file app.py has a security hole in the `find_user` function",
+        "The `name` goes into the query as it is, which can lead to SQL injection",
         "cursor = db.execute(q + name)",
-        "The file app.py has a security hole in the `find_user` function. The `name` goes into the "
-        "query as it is, which can lead to SQL injection.",
+        "The `name` goes into the query as it is, which can lead to SQL injection.",
     )
     assert second.quote == "return sum(values) / len(values)"
     assert second.why == "**Zero**: `mean` divides by zero for an empty list."
@@ -83,3 +82,14 @@ def test_a_long_first_sentence_is_cut_for_the_title_only() -> None:
     assert defect.title.endswith("word ...")
     assert len(defect.title) <= 94
     assert defect.why.startswith(words)
+
+
+def test_a_sentence_that_only_announces_a_defect_is_left_out() -> None:
+    text = (
+        "The file `auth.py` contains a bug in the `Digest` class. The header is built from no "
+        "nonce at all. The faulty line is `nonce = header[5:]`."
+    )
+    (found,) = defects(text)
+    assert found.title == "The header is built from no nonce at all"
+    (alone,) = defects("The file has a bug: it never closes `handle = open(path)`.")
+    assert alone.title.startswith("The file has a bug")
