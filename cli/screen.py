@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable
 from typing import TextIO
@@ -20,18 +21,20 @@ _CONTROLS = (
 _BYTES = {0xDC00 + byte: f"\\x{byte:02x}" for byte in range(0x80, 0x100)}
 _SURROGATES = dict.fromkeys(range(0xD800, 0xE000), "�") | _BYTES
 _CLEAN: dict[int, str | None] = {**dict.fromkeys(_CONTROLS), **_SURROGATES}
+# a search is ten times as fast as a translation, and nearly all text is clean
+_UNCLEAN = re.compile(f"[{re.escape(''.join(map(chr, sorted(_CONTROLS))))}\ud800-\udfff]")
 _ESCAPED = {code: f"\\u{code:04x}" for code in _CONTROLS | set(range(0xD800, 0xE000))}
 _STYLES = {"high": "1;31", "medium": "33", "low": "36", "added": "32", "removed": "31"}
 
 
 def clean(text: str) -> str:
     """The text without what could steer a terminal; character by character, so it can stream."""
-    return text.translate(_CLEAN)
+    return text.translate(_CLEAN) if _UNCLEAN.search(text) else text
 
 
 def clean_json(text: str) -> str:
     """JSON text with the same characters written as escapes."""
-    return text.translate(_ESCAPED)
+    return text.translate(_ESCAPED) if _UNCLEAN.search(text) else text
 
 
 class Screen:
