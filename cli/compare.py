@@ -35,8 +35,8 @@ def compare(
     run = Run("compare", sources, model, output)
     with run:
         left, *others = run.gather_each(paths)
-        # Both passages stand in the question and nothing before it: with the whole of both
-        # documents in front of it a small model mixes their clauses.
+        # Both passages stand in the question and nothing before it, so that no other clause can
+        # leak into what a small model says of these two.
         run.take_whole((left, *others), question_tokens=4_500)
         run.finish(job(left, others, max_tokens=model.max_tokens or 512))
     return 0
