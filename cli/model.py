@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from longctx.runtime.engine import Engine
     from longctx.runtime.memory import MemoryPlan
     from longctx.runtime.sampling import Sampling
+    from longctx.runtime.token_counts import TokenCounts
     from longctx.runtime.tokenizer import Tokenizer
 
 # The chat template's own words around the system text, the documents and the question.
@@ -61,9 +62,16 @@ class Model:
 
         return Sampling(temperature=self.options.temperature, seed=self.options.seed)
 
+    @cached_property
+    def counts(self) -> TokenCounts:
+        """The token counts, those of earlier runs among them."""
+        from longctx.runtime.token_counts import TokenCounts
+
+        return TokenCounts(self.directory, lambda text: self.tokenizer.count(text))
+
     def count(self, text: str) -> int:
         """The number of tokens of a text."""
-        return self.tokenizer.count(text)
+        return self.counts.count(text)
 
     def encode(self, text: str) -> list[int]:
         """The token ids of a text."""

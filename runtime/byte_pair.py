@@ -9,12 +9,13 @@ around them, so the last two parts are always the listed pair. `exact_ranks` che
 
 from __future__ import annotations
 
+import os
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import groupby, pairwise
+from itertools import chain, groupby, pairwise
 from typing import TYPE_CHECKING, Any
 
 from longctx.runtime.library_codec import LibraryCodec
@@ -33,6 +34,10 @@ _PATTERNS = frozenset({_QWEN2, _LLAMA3})
 # tiktoken's regex engine remembers each character of a run of white space, and panics at a million.
 _BLANK_LIMIT = 200_000
 _HALF_BLANK = re.compile(rf"\s{{{_BLANK_LIMIT // 2}}}")
+
+# Every pattern cuts between a line end and what is no white space: an encoding may start there.
+_CUT = re.compile(r"\n(?=\S)")
+_STRETCH_CHARACTERS = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +58,20 @@ class BytePairCodec:
 
     def encode(self, text: str) -> list[int]:
         """The token ids of ordinary text, in which an added token is text like any other."""
-        if self.ranks.nfc and not text.isascii():
+        if self.ranks.nfc and not unicodedata.is_normalized("NFC", text):
             text = "\n".join(map(_composed, text.split("\n")))
         if has_blank_run(text):
             return self.library.encode(text)
-        ids: list[int] = self._core.encode_ordinary(text)
-        return ids
+        encode = self._core.encode_ordinary
+        parts = list(stretches(text))
+        if len(parts) == 1:
+            ids: list[int] = encode(text)
+            return ids
+        from concurrent.futures import ThreadPoolExecutor
+
+        # tiktoken lets go of Python's lock while it works.
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            return list(chain.from_iterable(pool.map(encode, parts)))
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of token ids, added tokens included; ids without a token are nothing."""
@@ -96,6 +109,15 @@ def _composed(line: str) -> str:
 
     composed: str = NFC().normalize_str(line)
     return composed
+
+
+def stretches(text: str) -> Iterator[str]:
+    """The text in long stretches whose token ids, one after the other, are those of the whole."""
+    start = 0
+    while found := _CUT.search(text, start + _STRETCH_CHARACTERS):
+        yield text[start : found.end()]
+        start = found.end()
+    yield text[start:]
 
 
 def has_blank_run(text: str) -> bool:

@@ -7,7 +7,9 @@ results/tokenizer_parity.json; the texts come from corpora.py.
 from __future__ import annotations
 
 import json
+import os
 import platform
+import statistics
 import sys
 import time
 from collections.abc import Callable, Iterable
@@ -62,7 +64,7 @@ def pieces(text: str) -> list[str]:
 
 
 def compare(directory: Path, cache: Path) -> dict[str, Any]:
-    """For each kind: bytes, tokens, whether all ids are equal, and MB per CPU second of both."""
+    """For each kind: bytes, tokens, whether all ids are equal, and MB per second of both."""
     from tokenizers import Tokenizer as Library
     from transformers import AutoTokenizer
 
@@ -74,7 +76,7 @@ def compare(directory: Path, cache: Path) -> dict[str, Any]:
     plain = Library.from_str(json.dumps(content | {"added_tokens": [], "post_processor": None}))
     result = {}
     for kind, text in texts(cache).items():
-        whole, our_seconds = timed(lambda text=text: ours.encode(text), times=3)
+        whole, our_seconds = timed(lambda text=text: ours.encode(text), times=5)
         parts = pieces(text)
         expected, their_seconds = timed(
             lambda parts=parts: [plain.encode(part, add_special_tokens=False).ids for part in parts]
@@ -91,13 +93,13 @@ def compare(directory: Path, cache: Path) -> dict[str, Any]:
 
 
 def timed(work: Callable[[], T], *, times: int = 1) -> tuple[T, float]:
-    """What the work returns, and the CPU seconds it took at its best."""
-    best = float("inf")
+    """What the work returns, and the median of the seconds it took."""
+    seconds = []
     for _ in range(times):
-        began = time.process_time()
+        began = time.perf_counter()
         result = work()
-        best = min(best, time.process_time() - began)
-    return result, best
+        seconds.append(time.perf_counter() - began)
+    return result, statistics.median(seconds)
 
 
 def main(arguments: list[str]) -> int:
@@ -109,6 +111,7 @@ def main(arguments: list[str]) -> int:
     about = {
         "model": directory.name,
         "machine": platform.machine(),
+        "cores": os.cpu_count(),
         "python": platform.python_version(),
     }
     out.write_text(json.dumps(about | {"texts": result}, indent=2) + "\n")

@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 import unicodedata
 
 import pytest
@@ -14,6 +15,7 @@ from longctx.runtime.byte_pair import (
     byte_alphabet,
     exact_ranks,
     has_blank_run,
+    stretches,
 )
 from longctx.runtime.library_codec import LibraryCodec
 from longctx.runtime.special_tokens import read_special_tokens
@@ -75,6 +77,16 @@ def test_any_text_is_encoded_as_by_the_library(codec, library, seed):
     text = fuzz(seed)
     assert codec.encode(text) == library.encode(text)
     assert codec.decode(codec.encode(text)) == library.decode(library.encode(text))
+
+
+@pytest.mark.parametrize("length", [1, 2, 7, 50])
+def test_text_may_be_encoded_stretch_by_stretch(codec, library, monkeypatch, length):
+    monkeypatch.setattr("longctx.runtime.byte_pair._STRETCH_CHARACTERS", length)
+    for seed in range(20):
+        text = "".join(UGLY) + re.sub("[aé中]", "\n", fuzz(seed))
+        assert len(list(stretches(text))) > 10
+        assert "".join(stretches(text)) == text
+        assert codec.encode(text) == library.encode(text)
 
 
 def test_any_ids_are_decoded_as_by_the_library(codec, library):
