@@ -33,7 +33,7 @@ def _shown(part: Part) -> str:
         else f"{span.first_page}-{span.last_page}"
         for span in spans
     )
-    return f" ({'lines' if spans[0].first_page is None else 'pages'} {', '.join(places)})"
+    return f" ({spans[0].unit}s {', '.join(places)})"
 
 
 def _notes(part: Part) -> str:

@@ -124,6 +124,7 @@ def span_fields(span: Span) -> dict[str, Any]:
         "last_line": span.last_line,
         "first_page": span.first_page,
         "last_page": span.last_page,
+        "unit": span.unit,
     }
 
 

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+# What a Document may be counted in.
+UNITS = ("line", "page", "chapter", "cell", "sheet", "slide", "message")
+
 
 @dataclass(frozen=True, slots=True)
 class Source:
@@ -28,11 +31,15 @@ class Skipped:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A printed page: its number and the half-open character range it fills."""
+    """A part that its format numbers: a printed page, a chapter of an EPUB, a cell, a slide.
+
+    `unit` is one of UNITS; all Pages of a Document have the same.
+    """
 
     number: int
     start: int
     end: int
+    unit: str = "page"
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +102,13 @@ class Document:
             last_line=self.line_at(last),
             first_page=self.page_at(start),
             last_page=self.page_at(last),
+            unit=self.unit,
         )
+
+    @property
+    def unit(self) -> str:
+        """What the Document is counted in: "line", or the unit of its Pages."""
+        return self.pages[0].unit if self.pages else "line"
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,13 +122,14 @@ class Span:
     last_line: int
     first_page: int | None = None
     last_page: int | None = None
+    unit: str = "line"
 
     def __str__(self) -> str:
-        """`name:12`, `name:12-15`, or `name, page 3`."""
+        """`name:12`, `name:12-15`, `name, page 3` or `name, cells 4-5`."""
         if self.first_page is not None:
             if self.last_page == self.first_page:
-                return f"{self.name}, page {self.first_page}"
-            return f"{self.name}, pages {self.first_page}-{self.last_page}"
+                return f"{self.name}, {self.unit} {self.first_page}"
+            return f"{self.name}, {self.unit}s {self.first_page}-{self.last_page}"
         if self.last_line == self.first_line:
             return f"{self.name}:{self.first_line}"
         return f"{self.name}:{self.first_line}-{self.last_line}"

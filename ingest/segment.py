@@ -29,7 +29,7 @@ def segments(document: Document) -> tuple[Segment, ...]:
     headings = list(document.headings) or list(_STRUCTURES[document.kind](document))
     if not headings and document.pages:
         headings = [
-            Heading(page.start, f"page {page.number}", 1)
+            Heading(page.start, f"{page.unit} {page.number}", 1)
             for page in document.pages
             if page.start < page.end
         ]

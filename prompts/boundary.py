@@ -70,7 +70,7 @@ def keyed_mark(key: bytes, message: str) -> str:
 
 def open_mark(document: Document, mark: str) -> str:
     """The line that opens a Document in the prompt."""
-    extent = f'pages="{len(document.pages)}"' if document.pages else f'lines="{document.num_lines}"'
+    extent = f'{document.unit}s="{len(document.pages) or document.num_lines}"'
     return f'<document id="{mark}" name="{quotable(document.name)}" {extent}>\n'
 
 

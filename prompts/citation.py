@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from longctx.ingest.document import UNITS
 from longctx.prompts.pack import Pack
 from longctx.prompts.question import Citation
 from longctx.prompts.searchable import BREAK, Match, Searchable, fold, is_cjk, lower_ascii
@@ -15,7 +16,7 @@ MIN_SIMILARITY = 85.0
 # How much of the original an ellipsis may stand for, in characters.
 MAX_GAP = 600
 
-_MARK = re.compile(r"\[(?:line|page|lines|pages) \d+(?:-\d+)?(?: left out)?\]")
+_MARK = re.compile(rf"\[(?:{'|'.join(UNITS)})s? \d+(?:-\d+)?(?: left out)?\]")
 _DOTS = r"(?:\[ ?\.{3} ?\]|\( ?\.{3} ?\)|\.{3,})"
 _ELLIPSIS = re.compile(rf" ?{_DOTS} ?")
 _OUTER_ELLIPSES = re.compile(rf"^{_DOTS} ?| ?{_DOTS}$")

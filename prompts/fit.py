@@ -193,7 +193,7 @@ def _units(document: Document) -> list[Segment]:
     """The smallest parts of a Document that are kept or left out: pages, or grouped Segments."""
     if document.pages:
         return [
-            Segment(document, page.start, page.end, f"page {page.number}")
+            Segment(document, page.start, page.end, f"{page.unit} {page.number}")
             for page in document.pages
             if page.start < page.end
         ]

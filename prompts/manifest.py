@@ -41,5 +41,6 @@ def _place(span: Span) -> dict[str, Any]:
     return {
         "name": span.name,
         "lines": [span.first_line, span.last_line],
+        "unit": span.unit,
         "pages": None if span.first_page is None else [span.first_page, span.last_page],
     }

@@ -190,8 +190,8 @@ def render_contents(parts: Sequence[Part], *, mark: str) -> str:
 
 def contents_line(document: Document) -> str:
     """One entry of the contents: the name and how long the Document is."""
-    count, noun = (len(document.pages), "page") if document.pages else (document.num_lines, "line")
-    return f"{quotable(document.name)} ({count} {noun}{'' if count == 1 else 's'})"
+    count = len(document.pages) or document.num_lines
+    return f"{quotable(document.name)} ({count} {document.unit}{'' if count == 1 else 's'})"
 
 
 def _document(item: Document | Segment) -> Document:
@@ -226,20 +226,18 @@ def _stretches(document: Document, start: int, end: int, stride: int) -> Iterabl
 
 def _place_mark(document: Document, offset: int) -> str:
     if document.pages:
-        return f"[page {document.page_at(offset)}]\n"
+        return f"[{document.unit} {document.page_at(offset)}]\n"
     return f"[line {document.line_at(offset)}]\n"
 
 
 def _gap_mark(document: Document, start: int, end: int) -> str:
     span = document.span(start, end)
-    noun, first, last = (
-        ("page", span.first_page, span.last_page)
-        if document.pages
-        else ("line", span.first_line, span.last_line)
+    first, last = (
+        (span.first_page, span.last_page) if document.pages else (span.first_line, span.last_line)
     )
-    return (
-        f"[{noun} {first} left out]\n" if first == last else f"[{noun}s {first}-{last} left out]\n"
-    )
+    if first == last:
+        return f"[{document.unit} {first} left out]\n"
+    return f"[{document.unit}s {first}-{last} left out]\n"
 
 
 def _over_budget(packed: Pack, budget: Budget) -> OverBudget:

@@ -28,17 +28,18 @@ def test_a_manifest_says_what_is_in_what_is_out_and_why() -> None:
         "num_pages": None,
         "num_tokens": packed.parts[0].num_tokens,
         "whole": True,
-        "shown": [{"name": "a.py", "lines": [1, 3], "pages": None}],
+        "shown": [{"name": "a.py", "lines": [1, 3], "unit": "line", "pages": None}],
         "digest": "aa",
         "notes": ["read as cp1252 (a guess)"],
     }
     assert not second["whole"] and second["num_pages"] == 2
-    assert second["shown"] == [{"name": "b.pdf", "lines": [2, 2], "pages": [2, 2]}]
+    assert second["shown"] == [{"name": "b.pdf", "lines": [2, 2], "unit": "page", "pages": [2, 2]}]
     assert result["skipped"] == [{"name": "c.bin", "reason": "binary"}]
     assert result["cuts"] == [
         {
             "name": "b.pdf",
             "lines": [1, 1],
+            "unit": "page",
             "pages": [1, 1],
             "num_tokens": 3,
             "reason": "less close to the question",
