@@ -9,15 +9,17 @@ from longctx.ingest.align import align
 from longctx.ingest.document import Document, Segment
 from longctx.ingest.segment import segments
 from longctx.ingest.words import words
+from longctx.prompts import reply
 from longctx.prompts.changed_facts import changed_facts
 from longctx.prompts.join import NO_DOCUMENTS, join
-from longctx.prompts.own_sentences import own_sentences
+from longctx.prompts.own_sentences import own_ranges, own_sentences
 from longctx.prompts.question import Answer, Citation, Job, Piece, Question, Result
 from longctx.prompts.template import fill
 
 GIST_TOKENS = 100
 # A longer passage is put to the model by its beginning.
 PASSAGE_CHARACTERS = 6_000
+QUOTE_CHARACTERS = 200
 
 
 def compare(left: Document, right: Document, *, max_tokens: int = 512, stream: bool = True) -> Job:
@@ -114,7 +116,7 @@ def _gist(
     asked = fill("compare_gist", name=name, text=_cut(text, counts))
     said = yield Question(NO_DOCUMENTS, asked, GIST_TOKENS, label=label)
     assert said is not None
-    return said.text.strip()
+    return said.text.strip() if said.finished else reply.whole_clauses(said.text)
 
 
 def _cut(text: str, counts: Counter[str]) -> str:
@@ -132,16 +134,12 @@ def _heading(passage: Segment) -> str:
 
 
 def _first_difference(passage: Segment, other: Segment | None) -> Citation:
-    """The first line of the passage that the other does not have: its text and its place."""
-    known = {" ".join(line.split()) for line in other.text.splitlines()} if other else set()
-    known |= {"", " ".join(passage.heading.split())}
-    start = passage.start
-    for line in passage.text.splitlines(keepends=True):
-        if " ".join(line.split()) not in known:
-            break
-        start += len(line)
-    else:
-        start, line = passage.start, passage.text.splitlines()[0]
-    begin = start + len(line) - len(line.lstrip())
-    end = max(begin + 1, start + len(line.rstrip()))
-    return Citation(line.strip(), "verified", passage.document.span(begin, end))
+    """The first sentence of the passage that the other does not have: its text and its place."""
+    text = passage.text
+    known = f"{other.text if other else ''}\n{passage.heading}"
+    start, end = next(own_ranges(text, known), next(own_ranges(text, ""), (0, len(text))))
+    if end - start > QUOTE_CHARACTERS:
+        end = text.rfind(" ", start, start + QUOTE_CHARACTERS)
+        end = end if end > start else start + QUOTE_CHARACTERS
+    span = passage.document.span(passage.start + start, passage.start + end)
+    return Citation(" ".join(text[start:end].split()), "verified", span)

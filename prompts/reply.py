@@ -7,9 +7,11 @@ import re
 _BULLET = re.compile(r"^\s*(?:[-*•]\s+|\(?\d{1,3}[.)]\s+|>\s*)*")
 _MARKS = {'"': '"', "'": "'", "`": "`", "“": "”", "‘": "’", "«": "»", "„": "“"}
 _ABSENT = re.compile(
-    r"\bnot (?:in|found in|mentioned in|stated in|given in) the (?:text|documents?)\b",
+    r"\bnot (?:in|found in|mentioned in|stated in|given in) the (?:text|documents?)\b"
+    r"|\b(?:they|the (?:text|documents?)) (?:do|does) not (?:say|state|mention|answer)\b",
     re.IGNORECASE,
 )
+_CLAUSE_END = re.compile(r"[.;:,](?=\s)|[。；：，]")
 _QUOTE_LINE = re.compile(r"^\W*quote\W*:\W*?(?=[\"'“‘`«]|\w)(.*)$", re.IGNORECASE | re.MULTILINE)
 
 
@@ -24,6 +26,12 @@ def unmarked(line: str) -> str:
 def is_absent(text: str) -> bool:
     """Whether an answer says that the documents do not hold it, and little else."""
     return not text.strip() or (len(text) < 160 and _ABSENT.search(text) is not None)
+
+
+def whole_clauses(text: str) -> str:
+    """The text of an answer that was stopped, to the end of its last whole clause."""
+    ends = [match.start() for match in _CLAUSE_END.finditer(text)]
+    return f"{text[: ends[-1]] if ends else text} ...".strip()
 
 
 def quotes(text: str, *, limit: int) -> list[str]:

@@ -48,6 +48,19 @@ def run(job: Job) -> tuple[Result, list[Piece], list[Question]]:
     return drive(job, reply, shown.append), shown, asked
 
 
+def test_the_whole_first_sentence_that_differs_is_quoted() -> None:
+    old = "# Pay\n\nPay at once. The buyer pays\n  in gold. Or not."
+    new = "# Pay\n\nPay at once. The buyer pays\n  in silver. Or " + "so and " * 50
+    _, shown, _ = run(compare(document("old.md", old), document("new.md", new)))
+    quotes = [citation.quote for citation in shown[0].citations]
+    assert quotes == ["The buyer pays in gold.", "The buyer pays in silver."]
+    long = new.replace("silver. Or", "silver or")
+    _, shown, _ = run(compare(document("old.md", old), document("new.md", long)))
+    cut = shown[0].citations[1]
+    assert cut.span and cut.quote == " ".join(long[cut.span.start : cut.span.end].split())
+    assert 150 < len(cut.quote) <= 200 and cut.quote.endswith("and")
+
+
 def test_same_passages_are_counted_and_only_the_others_are_asked() -> None:
     result, shown, asked = run(compare(document("old.md", OLD), document("new.md", NEW)))
     assert [(piece.label, piece.heading) for piece in shown] == [

@@ -1,6 +1,6 @@
 import pytest
 
-from longctx.prompts.own_sentences import own_sentences
+from longctx.prompts.own_sentences import own_ranges, own_sentences
 
 
 @pytest.mark.parametrize(
@@ -18,3 +18,12 @@ from longctx.prompts.own_sentences import own_sentences
 )
 def test_sentences_of_one_text_alone(text: str, other: str, own: tuple[str, ...]) -> None:
     assert own_sentences(text, other) == own
+
+
+def test_ranges_lead_to_the_sentences() -> None:
+    text = " One.\n\n  Two\nlines;  three. "
+    assert [text[start:end] for start, end in own_ranges(text, "")] == [
+        "One.",
+        "Two\nlines;",
+        "three.",
+    ]

@@ -25,6 +25,9 @@ def test_unmarked(line: str, expected: str) -> None:
     [
         ("Not in the text.", True),
         ("The answer is not mentioned in the documents.", True),
+        ("They do not say it.", True),
+        ("The documents do not state who paid.", True),
+        ("They do not say it twice, but " + "they say once that he paid " * 6, False),
         ("", True),
         (" \n", True),
         ("It is 42.", False),
@@ -33,6 +36,19 @@ def test_unmarked(line: str, expected: str) -> None:
 )
 def test_is_absent(text: str, expected: bool) -> None:
     assert reply.is_absent(text) is expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("It allows copies, provided that you comply with", "It allows copies ..."),
+        ("Pay 5,000 now. Then", "Pay 5,000 now ..."),
+        ("付款，然后", "付款 ..."),
+        ("no end at all", "no end at all ..."),
+    ],
+)
+def test_a_stopped_answer_ends_with_a_whole_clause(text: str, expected: str) -> None:
+    assert reply.whole_clauses(text) == expected
 
 
 def test_quotes_are_cleaned_limited_and_told_once() -> None:
