@@ -113,6 +113,7 @@ class Report:
             "usage": {
                 "questions": usage.questions if usage else 0,
                 "answers_cut": usage.answers_cut if usage else 0,
+                "answers_looped": usage.answers_looped if usage else 0,
                 "tokens_read": usage.tokens_read if usage else 0,
                 "tokens_written": usage.tokens_written if usage else 0,
             },

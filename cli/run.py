@@ -174,6 +174,9 @@ class Run:
         result = drive(job, session.ask, self.report.show)
         self.progress.pause()
         self.report.finish(result)
+        if looped := session.usage.answers_looped:
+            noun = "answer was" if looped == 1 else "answers were"
+            self.screen.note(f"{looped} {noun} stopped for saying the same again and again")
         if cut := session.usage.answers_cut:
             noun = "answer was" if cut == 1 else "answers were"
             self.screen.note(f"{cut} {noun} cut short (--max-tokens allows longer ones)")

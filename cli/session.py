@@ -12,7 +12,7 @@ from longctx.cli.model import Model
 from longctx.cli.progress import Progress, duration
 from longctx.cli.screen import Screen
 from longctx.cli.speed import Reading
-from longctx.cli.stop import until_stop
+from longctx.cli.stop import looped, said_once, until_loop, until_stop
 from longctx.prompts.question import Answer, Question
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ class Usage:
 
     questions: int = 0
     answers_cut: int = 0
+    answers_looped: int = 0
     tokens_read: int = 0
     tokens_written: int = 0
     reading_seconds: float = 0.0
@@ -82,7 +83,8 @@ class Session:
             on_progress=watch.read,
         )
         text = question.begin
-        for piece in until_stop(self.model.decode_stream(watch.count(ids)), question.stop):
+        pieces = until_loop(self.model.decode_stream(watch.count(ids)))
+        for piece in until_stop(pieces, question.stop):
             text += piece
             if question.stream:
                 self.stream(piece)
@@ -93,6 +95,9 @@ class Session:
         if not finished:
             self.usage.answers_cut += 1
             self.screen.detail(f"{question.label or 'answering'}: cut at {limit:,} tokens")
+        if looped(text):
+            self.usage.answers_looped += 1
+            text = said_once(text)
         return Answer(text=text, finished=finished)
 
 

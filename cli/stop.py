@@ -1,8 +1,13 @@
-"""Ends streamed text before a stop string, wherever the pieces are cut."""
+"""Ends streamed text before a stop string, and where a model says the same over and over."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
+
+_LOOP = re.compile(r"(\S.{14,500}?)(?:\s*\1){2}\s*$", re.DOTALL)
+_LOOP_CHARACTERS = 1_500
+_SENTENCE_END = re.compile(r"[.;:!?\n。；！？]")
 
 
 def until_stop(pieces: Iterable[str], stop: Sequence[str]) -> Iterator[str]:
@@ -23,6 +28,28 @@ def until_stop(pieces: Iterable[str], stop: Sequence[str]) -> Iterator[str]:
         held = held[ready:]
     if held:
         yield held
+
+
+def until_loop(pieces: Iterable[str]) -> Iterator[str]:
+    """Yields the pieces until their end says the same three times in a row."""
+    tail = ""
+    for piece in pieces:
+        yield piece
+        tail = (tail + piece)[-_LOOP_CHARACTERS:]
+        if _SENTENCE_END.search(piece) and looped(tail):
+            return
+
+
+def looped(text: str) -> bool:
+    """Whether the text ends with the same words three times in a row."""
+    tail = text[-_LOOP_CHARACTERS:].rstrip()
+    # nearly always the last words were not said before, and the search is slow
+    return tail.count(tail[-10:]) > 2 and _LOOP.search(tail) is not None
+
+
+def said_once(text: str) -> str:
+    """The text with what it repeats at its end said once."""
+    return _LOOP.sub(r"\1", text)
 
 
 def _beginning(text: str, stop: Sequence[str]) -> int:

@@ -116,7 +116,7 @@ def _gist(
     asked = fill("compare_gist", name=name, text=_cut(text, counts))
     said = yield Question(NO_DOCUMENTS, asked, GIST_TOKENS, label=label)
     assert said is not None
-    return said.text.strip() if said.finished else reply.whole_clauses(said.text)
+    return reply.unannounced(said.text if said.finished else reply.whole_clauses(said.text))
 
 
 def _cut(text: str, counts: Counter[str]) -> str:

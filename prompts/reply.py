@@ -11,6 +11,11 @@ _ABSENT = re.compile(
     r"|\b(?:they|the (?:text|documents?)) (?:do|does) not (?:say|state|mention|answer)\b",
     re.IGNORECASE,
 )
+_ANNOUNCED = re.compile(
+    r"^(?:this|the) (?:passage|section|clause|text|document)(?: of [^.:;]{1,60}?)?"
+    r" (?:states|says|means|explains)(?: that|:)? ",
+    re.IGNORECASE,
+)
 _CLAUSE_END = re.compile(r"[.;:,](?=\s)|[。；：，]")
 _QUOTE_LINE = re.compile(r"^\W*quote\W*:\W*?(?=[\"'“‘`«]|\w)(.*)$", re.IGNORECASE | re.MULTILINE)
 
@@ -26,6 +31,12 @@ def unmarked(line: str) -> str:
 def is_absent(text: str) -> bool:
     """Whether an answer says that the documents do not hold it, and little else."""
     return not text.strip() or (len(text) < 160 and _ABSENT.search(text) is not None)
+
+
+def unannounced(text: str) -> str:
+    """The text without "This passage of X states that" before it."""
+    told = _ANNOUNCED.sub("", text.strip(), count=1)
+    return told[:1].upper() + told[1:]
 
 
 def whole_clauses(text: str) -> str:

@@ -51,6 +51,20 @@ def test_a_stopped_answer_ends_with_a_whole_clause(text: str, expected: str) -> 
     assert reply.whole_clauses(text) == expected
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("This passage of GPL-3 states that you may run it.", "You may run it."),
+        ("The section says: no warranty.", "No warranty."),
+        ("The passage of a.pdf defines two words.", "The passage of a.pdf defines two words."),
+        ("Pay now.", "Pay now."),
+        ("", ""),
+    ],
+)
+def test_an_announcement_is_left_out(text: str, expected: str) -> None:
+    assert reply.unannounced(text) == expected
+
+
 def test_quotes_are_cleaned_limited_and_told_once() -> None:
     text = 'Here:\n"One."\n\n2. "Two."\n"One."\n"Three."'
     assert reply.quotes(text, limit=3) == ["Here:", "One.", "Two."]
