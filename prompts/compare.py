@@ -20,6 +20,7 @@ GIST_TOKENS = 100
 # A longer passage is put to the model by its beginning.
 PASSAGE_CHARACTERS = 6_000
 QUOTE_CHARACTERS = 200
+NOTE_CHARACTERS = 120
 
 
 def compare(left: Document, right: Document, *, max_tokens: int = 512, stream: bool = True) -> Job:
@@ -51,7 +52,7 @@ def compare(left: Document, right: Document, *, max_tokens: int = 512, stream: b
     text = ""
     if len(pieces) > 1:
         text = yield from join(
-            [f"- {piece.heading}, {piece.label}: {piece.body}" for piece in pieces],
+            [_note(piece) for piece in pieces],
             lambda changes: fill("compare_join", left=left.name, right=right.name, changes=changes),
             max_tokens=max_tokens,
             label="joining the differences",
@@ -126,6 +127,12 @@ def _cut(text: str, counts: Counter[str]) -> str:
         return text
     counts["asked_by_their_beginning_only"] += 1
     return f"{text[:PASSAGE_CHARACTERS].rstrip()} [...]"
+
+
+def _note(piece: Piece) -> str:
+    """The Piece in a line for the summary: with more before it, a small model loses the thread."""
+    said = (line[:NOTE_CHARACTERS].rstrip() for line in piece.body.splitlines())
+    return f"- {piece.heading} ({piece.label}): {' '.join(said)}"
 
 
 def _heading(passage: Segment) -> str:
