@@ -146,8 +146,8 @@ def open_model(
         name,
         progress=lambda phase, done, total: progress.update(phase, done, total, "bytes"),
     )
-    native = native_window(files.directory)
-    return Model(files.name, files.directory, min(native, window or native), options)
+    native, most = windows(files.directory)
+    return Model(files.name, files.directory, min(most, window or native), options)
 
 
 def model_name(options: ModelOptions, settings: Settings) -> str:
@@ -157,11 +157,13 @@ def model_name(options: ModelOptions, settings: Settings) -> str:
     return options.model or settings.model or DEFAULT.name
 
 
-def native_window(directory: Path) -> int:
-    """The tokens that the model in `directory` was made for."""
+def windows(directory: Path) -> tuple[int, int]:
+    """The tokens that the model in `directory` was trained for, and the most that it reads."""
     from longctx.runtime.config import foreign_reason, load_config, read_json
 
     if foreign_reason(directory) is None:
-        return load_config(directory).native_window
+        config = load_config(directory)
+        return config.native_window, config.window
     raw = read_json(directory / "config.json")
-    return int(raw.get("max_position_embeddings") or raw.get("n_positions") or 2_048)
+    trained = int(raw.get("max_position_embeddings") or raw.get("n_positions") or 2_048)
+    return trained, trained

@@ -1,12 +1,16 @@
 """Causal attention of the newest tokens over the KVCache, on a CPU.
 
-Two forms of one operation, chosen by what the processor is fast at. `flash` walks the keys with
-float32 scores inside. `tiled` is two big matrix products with the scores in the dtype of the
-inputs; in bfloat16 on a processor with instructions for it this is about three times as fast.
+The keys are seen through one or more Views (see `dual_chunk`), each with queries turned for it; the
+last holds the newest tokens and is causal. There are two forms of one operation, chosen by what the
+processor is fast at. `flash` walks the keys with float32 scores inside. `tiled` is two big matrix
+products with the scores in the dtype of the inputs; in bfloat16 on a processor with instructions
+for it this is about three times as fast.
 Dao et al. 2022, "FlashAttention", section 3.1 for the merge of two partial softmaxes.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -14,24 +18,49 @@ from torch import Tensor
 QUERY_TILE = 128
 KEY_RUN = 1024
 
+Partial = tuple[Tensor, Tensor]
+"""What attention to a part of the keys gives: its output [H, T, D] and log of sums [H, T]."""
 
-def flash(q: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-    """Returns attention [H, T, D] of the last T positions; shapes as in `reference.attention`."""
+Form = Callable[[Tensor, Tensor, Tensor, bool], Partial]
+
+
+def attend(
+    form: Form, queries: Sequence[tuple[int, int, Tensor]], keys: Tensor, values: Tensor
+) -> Tensor:
+    """Returns attention [H, T, D] of the newest T positions, one softmax over all Views.
+
+    `queries` holds begin, end and the queries turned for keys [begin, end); the last View ends
+    with the newest token and is causal. `keys` and `values` [G, S, D].
+    """
+    begin, end, newest = queries[-1]
+    out, lse = form(newest, keys[:, begin:end], values[:, begin:end], True)
+    for begin, end, q in queries[:-1]:
+        out, lse = _merge((out, lse), form(q, keys[:, begin:end], values[:, begin:end], False))
+    return out.to(newest.dtype)
+
+
+def _merge(one: Partial, other: Partial) -> Partial:
+    (out, lse), (more, more_lse) = one, other
+    share = torch.sigmoid(more_lse - lse)[..., None]
+    return torch.lerp(out.float(), more.float(), share), torch.logaddexp(lse, more_lse)
+
+
+def flash(q: Tensor, keys: Tensor, values: Tensor, causal: bool = True) -> Partial:
+    """Returns attention of q [H, T, D]: the last T positions, or all keys if not `causal`."""
     num_heads, num_queries, head_dim = q.shape
     num_groups, num_keys, _ = keys.shape
-    start = num_keys - num_queries
     group = num_heads // num_groups
-    # every query of this call sees all keys before it: the heads of a group become rows of one
+    # queries that see all of some keys: the heads of a group become rows of one
     rows = q.reshape(num_groups, group * num_queries, head_dim)
-    if num_queries == 1:
-        return _flash(rows, keys, values, causal=False)[0].view_as(q)
+    if num_queries == 1 or not causal:
+        out, lse = _flash(rows, keys, values, causal=False)
+        return out.reshape(q.shape), lse.reshape(q.shape[:2])
+    start = num_keys - num_queries
     newest = [t[:, start:].repeat_interleave(group, dim=0) for t in (keys, values)]
-    out, lse = _flash(q, newest[0], newest[1], causal=True)
+    recent = _flash(q, newest[0], newest[1], causal=True)
     if start == 0:
-        return out
-    past, past_lse = _flash(rows, keys[:, :start], values[:, :start], causal=False)
-    share = torch.sigmoid(past_lse.reshape(lse.shape) - lse)[..., None]
-    return torch.lerp(out.float(), past.reshape(out.shape).float(), share).to(q.dtype)
+        return recent
+    return _merge(recent, flash(q, keys[:, :start], values[:, :start], causal=False))
 
 
 def _flash(q: Tensor, keys: Tensor, values: Tensor, *, causal: bool) -> tuple[Tensor, Tensor]:
@@ -42,30 +71,32 @@ def _flash(q: Tensor, keys: Tensor, values: Tensor, *, causal: bool) -> tuple[Te
     return out[0], lse[0]
 
 
-def tiled(q: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-    """Returns attention [H, T, D] of the last T positions; shapes as in `reference.attention`."""
+def tiled(q: Tensor, keys: Tensor, values: Tensor, causal: bool = True) -> Partial:
+    """Returns attention of q [H, T, D]: the last T positions, or all keys if not `causal`."""
     num_heads, num_queries, head_dim = q.shape
     num_groups, num_keys, _ = keys.shape
-    start = num_keys - num_queries
+    start = num_keys - num_queries if causal else num_keys
     grouped = q.reshape(num_groups, -1, num_queries, head_dim)
-    out = torch.empty_like(grouped)
+    out = torch.empty(grouped.shape)
+    lse = torch.empty(grouped.shape[:-1])
     first = 0
     while first < num_queries:
         # tiles end on an absolute grid, so that a token's neighbours do not depend on the Step
         last = min(num_queries, first + QUERY_TILE - (start + first) % QUERY_TILE)
-        seen = start + last
-        tile = grouped[:, :, first:last]
-        out[:, :, first:last] = _attend(tile, keys[:, :seen], values[:, :seen])
+        seen = min(num_keys, start + last)
+        out[:, :, first:last], lse[:, :, first:last] = _tile(
+            grouped[:, :, first:last], keys[:, :seen], values[:, :seen], causal
+        )
         first = last
-    return out.view(num_heads, num_queries, head_dim)
+    return out.view(q.shape), lse.view(q.shape[:2])
 
 
-def _attend(tile: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-    """Returns attention of a tile [G, R, T, D], the last T of S positions."""
+def _tile(tile: Tensor, keys: Tensor, values: Tensor, causal: bool) -> Partial:
+    """Returns float32 attention of a tile [G, R, T, D], the last T of S positions if `causal`."""
     num_groups, repeats, num_queries, head_dim = tile.shape
     num_keys = keys.shape[1]
     rows = tile.reshape(num_groups, repeats * num_queries, head_dim)
-    total: Tensor | None = None
+    found: Partial | None = None
     for begin in range(0, num_keys, KEY_RUN):
         end = min(num_keys, begin + KEY_RUN)
         k, v = keys[:, begin:end], values[:, begin:end]
@@ -74,7 +105,7 @@ def _attend(tile: Tensor, keys: Tensor, values: Tensor) -> Tensor:
         mean = k.mean(1, keepdim=True, dtype=torch.float32)
         centred = ((k - mean) * head_dim**-0.5).to(k.dtype)
         scores = torch.bmm(rows, centred.transpose(1, 2))
-        if end > num_keys - num_queries:
+        if causal and end > num_keys - num_queries:
             hidden = _hidden(begin, end, num_keys - num_queries, num_queries)
             scores.view(num_groups, repeats, num_queries, -1).masked_fill_(hidden, float("-inf"))
         peak = scores.amax(-1, keepdim=True)
@@ -82,14 +113,10 @@ def _attend(tile: Tensor, keys: Tensor, values: Tensor) -> Tensor:
         weight = weights.sum(-1, keepdim=True, dtype=torch.float32)
         part = torch.bmm(weights, v).float() / weight
         offset = torch.bmm(rows.float(), mean.transpose(1, 2)) * head_dim**-0.5
-        lse = weight.log() + peak.float() + offset
-        if total is None:
-            total, total_lse = part, lse
-        else:
-            total = torch.lerp(total, part, torch.sigmoid(lse - total_lse))
-            total_lse = torch.logaddexp(lse, total_lse)
-    assert total is not None, "attention over no keys"
-    return total.view_as(tile).to(tile.dtype)
+        lse = (weight.log() + peak.float() + offset).squeeze(-1)
+        found = (part, lse) if found is None else _merge(found, (part, lse))
+    assert found is not None, "attention over no keys"
+    return found[0].view_as(tile), found[1].view(tile.shape[:-1])
 
 
 def _hidden(begin: int, end: int, start: int, num_queries: int) -> Tensor:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from longctx.kernels.dual_chunk import DualChunk
+
 
 def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
     """Returns `x` [..., D] scaled to unit root mean square, times `weight` [D].
@@ -45,4 +47,45 @@ def attention(q: Tensor, keys: Tensor, values: Tensor) -> Tensor:
     last_seen = torch.arange(num_keys - num_queries, num_keys)[:, None]
     hidden = torch.arange(num_keys)[None, :] > last_seen
     weights = scores.masked_fill(hidden, float("-inf")).softmax(-1)
+    return torch.matmul(weights, v)
+
+
+def dual_chunk_attention(
+    q: Tensor, keys: Tensor, values: Tensor, frequencies: Tensor, numbers: DualChunk
+) -> Tensor:
+    """Returns Dual Chunk Attention [H, T, D] of the last T of S positions.
+
+    Shapes as in `attention`, but `q` and `keys` are not turned yet. Every pair of a query and a
+    key is turned by itself, to a distance that follows from how many Chunks lie between them (An
+    et al. 2024, arXiv 2402.17463, sections 3.1 to 3.3).
+    """
+    num_heads, num_queries, head_dim = q.shape
+    num_keys, stride = keys.shape[1], numbers.stride
+    group = num_heads // keys.shape[0]
+    k = keys.float().repeat_interleave(group, dim=0)
+    v = values.float().repeat_interleave(group, dim=0)
+    at_q = torch.arange(num_keys - num_queries, num_keys)[:, None]
+    at_k = torch.arange(num_keys)[None, :]
+    chunks = at_q // stride - at_k // stride
+    inside = at_q % stride
+    turned_q = torch.where(
+        chunks == 0,
+        inside,
+        torch.where(chunks == 1, (inside + stride).clamp(max=numbers.chunk_size), inside * 0)
+        + torch.where(chunks > 1, numbers.chunk_size, 0),
+    )
+    distance = (turned_q - at_k % stride).float()
+    angle = distance[..., None] * frequencies
+    cos, sin = angle.cos(), angle.sin()
+    q1, q2 = q.float().chunk(2, dim=-1)
+    k1, k2 = k.chunk(2, dim=-1)
+    # R(a) q . R(b) k depends on a - b alone
+    even = torch.einsum("htd,hsd,tsd->hts", q1, k1, cos) + torch.einsum(
+        "htd,hsd,tsd->hts", q2, k2, cos
+    )
+    odd = torch.einsum("htd,hsd,tsd->hts", q1, k2, sin) - torch.einsum(
+        "htd,hsd,tsd->hts", q2, k1, sin
+    )
+    scores = (even + odd) / head_dim**0.5 * numbers.temperature(at_q)
+    weights = scores.masked_fill(at_k > at_q, float("-inf")).softmax(-1)
     return torch.matmul(weights, v)

@@ -11,12 +11,16 @@ from typing import Any
 from longctx.runtime.errors import ModelError
 
 ARCHITECTURES = ("qwen2", "qwen3", "llama")
-ROPE_KINDS = ("default", "linear", "llama3")
+ROPE_KINDS = ("default", "linear", "llama3", "yarn")
 
 
 @dataclass(frozen=True, slots=True)
 class ModelConfig:
-    """The shape of a decoder; lengths in tokens."""
+    """The shape of a decoder; lengths in tokens.
+
+    `native_window` is what it was trained for, `window` what it reads as its makers stretch it:
+    with `dual_chunk`, its Chunk and local sizes, or with a rope_scaling of type "yarn".
+    """
 
     architecture: str
     num_layers: int
@@ -31,6 +35,8 @@ class ModelConfig:
     rope_scaling: Mapping[str, Any] = field(default_factory=dict)
     native_window: int = 32_768
     tied_head: bool = False
+    window: int = 32_768
+    dual_chunk: tuple[int, int] | None = None
 
     def cache_bytes_per_token(self, item_bytes: int) -> int:
         """Returns the bytes of keys and values that one token leaves behind."""
@@ -44,8 +50,8 @@ def load_config(directory: Path) -> ModelConfig:
         ModelError: no readable `config.json`, or a value that no decoder can have.
     """
     raw = read_json(directory / "config.json")
-    rope = raw.get("rope_parameters") or raw.get("rope_scaling") or {}
     try:
+        rope = _rope(raw)
         config = ModelConfig(
             architecture=str(raw.get("model_type")),
             num_layers=int(raw["num_hidden_layers"]),
@@ -57,9 +63,11 @@ def load_config(directory: Path) -> ModelConfig:
             vocab_size=int(raw["vocab_size"]),
             norm_eps=float(raw["rms_norm_eps"]),
             rope_theta=float(raw.get("rope_theta") or rope.get("rope_theta") or 10_000.0),
-            rope_scaling=dict(rope),
-            native_window=_native_window(raw),
+            rope_scaling=rope,
+            native_window=_native_window(raw, rope),
             tied_head=bool(raw.get("tie_word_embeddings", False)),
+            window=_window(raw, rope),
+            dual_chunk=_dual_chunk(raw),
         )
     except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
         raise ModelError(f"{directory / 'config.json'}: {_complaint(error)}") from error
@@ -72,10 +80,12 @@ def foreign_reason(directory: Path) -> str | None:
     raw = read_json(directory / "config.json")
     if raw.get("model_type") not in ARCHITECTURES:
         return f"architecture {raw.get('model_type')!r} is not one of {', '.join(ARCHITECTURES)}"
-    rope = raw.get("rope_parameters") or raw.get("rope_scaling") or {}
-    kind = rope.get("rope_type", rope.get("type", "default"))
+    rope = _rope(raw)
+    kind = rope_kind(rope)
     if kind not in ROPE_KINDS:
         return f"rope type {kind!r} is not one of {', '.join(ROPE_KINDS)}"
+    if rope.get("mscale") or rope.get("mscale_all_dim"):
+        return "a YaRN with mscale is not read by the own decoder"
     if raw.get("use_sliding_window") or "quantization_config" in raw:
         return "sliding windows and quantized checkpoints are not read by the own decoder"
     if raw.get("mlp_bias") or raw.get("hidden_act", "silu") != "silu":
@@ -100,10 +110,48 @@ def read_json(path: Path) -> dict[str, Any]:
     return value
 
 
-def _native_window(raw: Mapping[str, Any]) -> int:
-    # a model trained for less and stretched by Dual Chunk Attention names its trained length there
+def rope_kind(rope: Mapping[str, Any]) -> str:
+    """Returns the type of a rope_scaling, under its new name or its old one."""
+    return str(rope.get("rope_type", rope.get("type", "default")))
+
+
+def _rope(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the rope_scaling; where YaRN does not say what it stretches, it is the window."""
+    rope = dict(raw.get("rope_parameters") or raw.get("rope_scaling") or {})
+    if rope_kind(rope) == "yarn" and not rope.get("original_max_position_embeddings"):
+        rope["original_max_position_embeddings"] = int(raw["max_position_embeddings"])
+    return rope
+
+
+def _native_window(raw: Mapping[str, Any], rope: Mapping[str, Any]) -> int:
     chunks = raw.get("dual_chunk_attention_config") or {}
-    return int(chunks.get("original_max_position_embeddings") or raw["max_position_embeddings"])
+    stretched = rope if rope_kind(rope) == "yarn" else {}
+    trained = chunks.get("original_max_position_embeddings") or stretched.get(
+        "original_max_position_embeddings"
+    )
+    return int(trained or raw["max_position_embeddings"])
+
+
+def _window(raw: Mapping[str, Any], rope: Mapping[str, Any]) -> int:
+    stated = int(raw["max_position_embeddings"])
+    if rope_kind(rope) != "yarn":
+        return stated
+    return max(stated, int(rope["original_max_position_embeddings"] * float(rope["factor"])))
+
+
+def _dual_chunk(raw: Mapping[str, Any]) -> tuple[int, int] | None:
+    """Returns the Chunk and local sizes, None for a model without Dual Chunk Attention."""
+    chunks = raw.get("dual_chunk_attention_config")
+    if not chunks:
+        return None
+    chunk_size, local_size = int(chunks["chunk_size"]), int(chunks["local_size"])
+    # a larger local_size would reach over more than one Chunk
+    if not 0 < local_size <= chunk_size // 2:
+        raise ValueError(
+            f"dual_chunk_attention_config: local_size is {local_size}, expected 1 to "
+            f"{chunk_size // 2}, half of chunk_size"
+        )
+    return chunk_size, local_size
 
 
 def _complaint(error: Exception) -> str:

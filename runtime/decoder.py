@@ -16,8 +16,9 @@ from torch import Tensor
 from torch.nn.functional import rms_norm, silu
 
 from longctx.kernels import attention
+from longctx.kernels.dual_chunk import DualChunk, Plain
 from longctx.kernels.linear import Upcast, project
-from longctx.kernels.rope import angles, inverse_frequencies, rotate
+from longctx.kernels.rope import angles, inverse_frequencies, rotate, score_factor
 from longctx.runtime.config import ModelConfig
 from longctx.runtime.errors import ModelError
 from longctx.runtime.kv_cache import KVCache
@@ -30,6 +31,22 @@ MICRO_BATCH = 512
 RESCORED = 256
 
 Matrix = Callable[[str], Tensor]
+Turn = tuple[Tensor, Tensor]
+"""The cos and sin of a rotation, each [T, D / 2]."""
+
+
+@dataclass(frozen=True, slots=True)
+class MicroBatch:
+    """Rows of a Step that go through a layer together.
+
+    `keys` turns their keys; `queries` holds, for each View, its begin, its end and the Turn of
+    their queries, with what multiplies the scores in it.
+    """
+
+    rows: slice
+    position: int
+    keys: Turn
+    queries: tuple[tuple[int, int, Turn], ...]
 
 
 @dataclass(frozen=True)
@@ -41,6 +58,7 @@ class Decoder:
     weights: Mapping[str, Tensor]
     frequencies: Tensor
     upcast: Upcast
+    reach: DualChunk | Plain = Plain()
 
     def embed(self, token_ids: Tensor) -> Tensor:
         """Returns the embeddings [T, hidden] of `token_ids` [T]."""
@@ -68,9 +86,14 @@ def _rescored(logits: Tensor, hidden: Tensor, head: Tensor) -> Tensor:
 
 
 def build_decoder(
-    config: ModelConfig, weights: Mapping[str, Tensor], numerics: Numerics
+    config: ModelConfig,
+    weights: Mapping[str, Tensor],
+    numerics: Numerics,
+    reach: DualChunk | Plain | None = None,
 ) -> Decoder:
     """Returns a Decoder over `weights`, named as in Hugging Face checkpoints.
+
+    `reach` is what the config says unless given.
 
     Raises:
         ModelError: a weight is missing or has another shape than the config says.
@@ -82,7 +105,10 @@ def build_decoder(
             found = tuple(weights[name].shape)
             raise ModelError(f"{name} has shape {found}, config.json says {shape}")
     frequencies = inverse_frequencies(config.head_dim, config.rope_theta, config.rope_scaling)
-    return Decoder(config, numerics, weights, frequencies, Upcast(numerics.dtype))
+    if reach is None:
+        sizes = config.dual_chunk
+        reach = DualChunk(*sizes, trained=config.native_window) if sizes else Plain()
+    return Decoder(config, numerics, weights, frequencies, Upcast(numerics.dtype), reach)
 
 
 def forward(
@@ -98,13 +124,12 @@ def forward(
     """
     start, num_tokens = cache.length, token_ids.shape[0]
     x = decoder.embed(token_ids)
-    cos, sin = angles(decoder.frequencies, start, num_tokens)
+    batches = _micro_batches(decoder, start, num_tokens)
     for layer in range(decoder.config.num_layers):
         matrix = _layer_matrices(decoder, layer, num_tokens)
-        for rows in _micro_batches(start, num_tokens):
-            position = start + rows.start
-            turn = (cos[rows], sin[rows])
-            x[rows] += _attention(decoder, layer, matrix, x[rows], turn, cache, position)
+        for batch in batches:
+            rows = batch.rows
+            x[rows] += _attention(decoder, layer, matrix, x[rows], batch, cache)
             x[rows] += _mlp(decoder, layer, matrix, x[rows])
         on_layer(layer)
     cache.length = start + num_tokens
@@ -116,11 +141,10 @@ def _attention(
     layer: int,
     matrix: Matrix,
     x: Tensor,
-    turn: tuple[Tensor, Tensor],
+    batch: MicroBatch,
     cache: KVCache,
-    position: int,
 ) -> Tensor:
-    """Returns what attention adds to the rows x [T, hidden] that begin at `position`."""
+    """Returns what attention adds to the rows x [T, hidden] of a MicroBatch."""
     config, weights = decoder.config, decoder.weights
     prefix = f"model.layers.{layer}."
     normed = _norm(decoder, prefix + "input_layernorm.weight", x)
@@ -135,14 +159,18 @@ def _attention(
             return out
         return rms_norm(out, (config.head_dim,), scale.to(x.dtype), config.norm_eps)
 
-    q = rotate(heads("q", config.num_heads), *turn)
-    k = rotate(heads("k", config.num_kv_heads), *turn)
-    cache.write(layer, position, k, heads("v", config.num_kv_heads))
-    keys, values = cache.until(layer, position + x.shape[0])
+    q = heads("q", config.num_heads)
+    k = rotate(heads("k", config.num_kv_heads), *batch.keys)
+    cache.write(layer, batch.position, k, heads("v", config.num_kv_heads))
+    keys, values = cache.until(layer, batch.position + x.shape[0])
     # products of bfloat16 pay off only over many rows; see the module `attention`
     tiled = x.dtype == torch.bfloat16 and x.shape[0] > 1
-    attend = attention.tiled if tiled else attention.flash
-    out = attend(q.transpose(0, 1).contiguous(), keys, values)
+    form = attention.tiled if tiled else attention.flash
+    turned = [
+        (begin, end, rotate(q, *turn).transpose(0, 1).contiguous())
+        for begin, end, turn in batch.queries
+    ]
+    out = attention.attend(form, turned, keys, values)
     out = out.transpose(0, 1).reshape(x.shape[0], -1)
     bias = weights.get(prefix + "self_attn.o_proj.bias")
     return project(out, matrix("self_attn.o_proj"), None if bias is None else bias.to(x.dtype))
@@ -168,14 +196,38 @@ def _layer_matrices(decoder: Decoder, layer: int, num_tokens: int) -> Matrix:
     return stored.__getitem__
 
 
-def _micro_batches(start: int, num_tokens: int) -> list[slice]:
-    """Returns the rows of a Step in pieces that end on an absolute grid."""
+def _micro_batches(decoder: Decoder, start: int, num_tokens: int) -> list[MicroBatch]:
+    """Returns the rows of a Step in pieces that end on an absolute grid and at ends of Chunks."""
     first, pieces = 0, []
     while first < num_tokens:
-        last = min(num_tokens, first + MICRO_BATCH - (start + first) % MICRO_BATCH)
-        pieces.append(slice(first, last))
+        position = start + first
+        last = min(num_tokens, first + MICRO_BATCH - position % MICRO_BATCH)
+        if stride := decoder.reach.stride:
+            last = min(last, first + stride - position % stride)
+        pieces.append(_micro_batch(decoder, position, slice(first, last)))
         first = last
     return pieces
+
+
+def _micro_batch(decoder: Decoder, position: int, rows: slice) -> MicroBatch:
+    """Returns the rows that begin at `position`, with the Turns of their keys and queries."""
+    num_tokens = rows.stop - rows.start
+    positions = torch.arange(position, position + num_tokens)
+    factor = score_factor(decoder.config.rope_scaling) * decoder.reach.temperature(positions)
+
+    def queries(at: Tensor) -> Turn:
+        cos, sin = angles(decoder.frequencies, at)
+        return cos * factor[:, None], sin * factor[:, None]
+
+    return MicroBatch(
+        rows,
+        position,
+        keys=angles(decoder.frequencies, decoder.reach.key_positions(positions)),
+        queries=tuple(
+            (view.begin, view.end, queries(view.positions))
+            for view in decoder.reach.views(position, num_tokens)
+        ),
+    )
 
 
 MATRICES = (

@@ -212,4 +212,4 @@ def own_reader(
 ) -> DecoderReader:
     """Returns the own decoder over the memory-mapped weights in `directory`."""
     decoder = build_decoder(config, open_weights(directory), numerics)
-    return DecoderReader(decoder, min(window or config.native_window, config.native_window))
+    return DecoderReader(decoder, min(window or config.native_window, config.window))

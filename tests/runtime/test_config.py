@@ -34,7 +34,8 @@ def write(directory, **changes):
 def test_the_published_config_of_a_1m_model(tmp_path):
     config = load_config(write(tmp_path))
     assert config.head_dim == 128
-    assert config.native_window == 262_144
+    assert (config.native_window, config.window) == (262_144, 1_010_000)
+    assert config.dual_chunk == (262_144, 8_192)
     assert config.rope_theta == 1e7
     # research figure: 56 KiB a token in two bytes
     assert config.cache_bytes_per_token(2) == 56 * 1024
@@ -55,6 +56,8 @@ def test_rope_parameters_of_newer_checkpoints(tmp_path):
         ({"num_key_value_heads": 5}, "do not divide"),
         ({"num_hidden_layers": "many"}, "many"),
         ({"head_dim": 63}, "even"),
+        ({"dual_chunk_attention_config": {"chunk_size": 8, "local_size": 5}}, "local_size is 5"),
+        ({"dual_chunk_attention_config": {"chunk_size": 8}}, "'local_size' is missing"),
     ],
 )
 def test_values_no_decoder_can_have(tmp_path, changes, complaint):
@@ -73,7 +76,8 @@ def test_a_config_that_is_no_object(tmp_path, content):
     ("changes", "reason"),
     [
         ({"model_type": "mixtral"}, "mixtral"),
-        ({"rope_scaling": {"rope_type": "yarn", "factor": 4}}, "yarn"),
+        ({"rope_scaling": {"rope_type": "dynamic", "factor": 4}}, "dynamic"),
+        ({"rope_scaling": {"rope_type": "yarn", "factor": 4, "mscale": 1.0}}, "mscale"),
         ({"use_sliding_window": True}, "sliding"),
         ({"quantization_config": {}}, "quantized"),
         ({"hidden_act": "gelu"}, "SwiGLU"),
