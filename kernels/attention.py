@@ -35,11 +35,12 @@ def attend(
     begin, end, newest = queries[-1]
     out, lse = form(newest, keys[:, begin:end], values[:, begin:end], True)
     for begin, end, q in queries[:-1]:
-        out, lse = _merge((out, lse), form(q, keys[:, begin:end], values[:, begin:end], False))
+        out, lse = merge((out, lse), form(q, keys[:, begin:end], values[:, begin:end], False))
     return out.to(newest.dtype)
 
 
-def _merge(one: Partial, other: Partial) -> Partial:
+def merge(one: Partial, other: Partial) -> Partial:
+    """Returns what attention to both parts of the keys gives, in float32."""
     (out, lse), (more, more_lse) = one, other
     share = torch.sigmoid(more_lse - lse)[..., None]
     return torch.lerp(out.float(), more.float(), share), torch.logaddexp(lse, more_lse)
@@ -60,7 +61,7 @@ def flash(q: Tensor, keys: Tensor, values: Tensor, causal: bool = True) -> Parti
     recent = _flash(q, newest[0], newest[1], causal=True)
     if start == 0:
         return recent
-    return _merge(recent, flash(q, keys[:, :start], values[:, :start], causal=False))
+    return merge(recent, flash(q, keys[:, :start], values[:, :start], causal=False))
 
 
 def _flash(q: Tensor, keys: Tensor, values: Tensor, *, causal: bool) -> tuple[Tensor, Tensor]:
@@ -114,7 +115,7 @@ def _tile(tile: Tensor, keys: Tensor, values: Tensor, causal: bool) -> Partial:
         part = torch.bmm(weights, v).float() / weight
         offset = torch.bmm(rows.float(), mean.transpose(1, 2)) * head_dim**-0.5
         lse = (weight.log() + peak.float() + offset).squeeze(-1)
-        found = (part, lse) if found is None else _merge(found, (part, lse))
+        found = (part, lse) if found is None else merge(found, (part, lse))
     assert found is not None, "attention over no keys"
     return found[0].view_as(tile), found[1].view(tile.shape[:-1])
 

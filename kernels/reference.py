@@ -89,3 +89,20 @@ def dual_chunk_attention(
     scores = (even + odd) / head_dim**0.5 * numbers.temperature(at_q)
     weights = scores.masked_fill(at_k > at_q, float("-inf")).softmax(-1)
     return torch.matmul(weights, v)
+
+
+def chosen_attention(q: Tensor, keys: Tensor, values: Tensor, seen: Tensor) -> Tensor:
+    """Returns attention [H, T, D] of the last T of S positions to the keys that are `seen`.
+
+    Shapes as in `attention`; `seen` is bool [G, T, S], and what lies after a query is not seen
+    whatever it says.
+    """
+    num_heads, num_queries, head_dim = q.shape
+    num_keys = keys.shape[1]
+    group = num_heads // keys.shape[0]
+    k = keys.float().repeat_interleave(group, dim=0)
+    v = values.float().repeat_interleave(group, dim=0)
+    scores = q.float() @ k.transpose(1, 2) / head_dim**0.5
+    last_seen = torch.arange(num_keys - num_queries, num_keys)[:, None]
+    visible = seen.repeat_interleave(group, dim=0) & (torch.arange(num_keys) <= last_seen)
+    return torch.matmul(scores.masked_fill(~visible, float("-inf")).softmax(-1), v)

@@ -16,37 +16,20 @@ from torch import Tensor
 from torch.nn.functional import rms_norm, silu
 
 from longctx.kernels import attention
+from longctx.kernels.blocks import Rule, attend_tiles
 from longctx.kernels.dual_chunk import DualChunk, Plain
 from longctx.kernels.linear import Upcast, project
-from longctx.kernels.rope import angles, inverse_frequencies, rotate, score_factor
+from longctx.kernels.rope import inverse_frequencies, rotate, score_factor
 from longctx.runtime.config import ModelConfig
 from longctx.runtime.errors import ModelError
 from longctx.runtime.kv_cache import KVCache
+from longctx.runtime.micro_batch import MicroBatch, micro_batches
 from longctx.runtime.numerics import Numerics
-
-# Rows that go through a layer together: few enough that their temporaries stay in cache.
-MICRO_BATCH = 512
 
 # Tokens whose logits are computed exactly: the rest share too little probability to matter.
 RESCORED = 256
 
 Matrix = Callable[[str], Tensor]
-Turn = tuple[Tensor, Tensor]
-"""The cos and sin of a rotation, each [T, D / 2]."""
-
-
-@dataclass(frozen=True, slots=True)
-class MicroBatch:
-    """Rows of a Step that go through a layer together.
-
-    `keys` turns their keys; `queries` holds, for each View, its begin, its end and the Turn of
-    their queries, with what multiplies the scores in it.
-    """
-
-    rows: slice
-    position: int
-    keys: Turn
-    queries: tuple[tuple[int, int, Turn], ...]
 
 
 @dataclass(frozen=True)
@@ -59,6 +42,7 @@ class Decoder:
     frequencies: Tensor
     upcast: Upcast
     reach: DualChunk | Plain = Plain()
+    rule: Rule | None = None
 
     def embed(self, token_ids: Tensor) -> Tensor:
         """Returns the embeddings [T, hidden] of `token_ids` [T]."""
@@ -90,10 +74,11 @@ def build_decoder(
     weights: Mapping[str, Tensor],
     numerics: Numerics,
     reach: DualChunk | Plain | None = None,
+    rule: Rule | None = None,
 ) -> Decoder:
     """Returns a Decoder over `weights`, named as in Hugging Face checkpoints.
 
-    `reach` is what the config says unless given.
+    `reach` is what the config says unless given; without a `rule` attention is dense.
 
     Raises:
         ModelError: a weight is missing or has another shape than the config says.
@@ -108,7 +93,7 @@ def build_decoder(
     if reach is None:
         sizes = config.dual_chunk
         reach = DualChunk(*sizes, trained=config.native_window) if sizes else Plain()
-    return Decoder(config, numerics, weights, frequencies, Upcast(numerics.dtype), reach)
+    return Decoder(config, numerics, weights, frequencies, Upcast(numerics.dtype), reach, rule)
 
 
 def forward(
@@ -116,20 +101,29 @@ def forward(
     token_ids: Tensor,
     cache: KVCache,
     on_layer: Callable[[int], None] = lambda layer: None,
+    *,
+    dense: bool = True,
 ) -> Tensor:
     """Returns the normed rows [T, hidden] of `token_ids` [T], which follow what `cache` holds.
 
     The cache grows by T at the end of the pass and not before: an interrupted pass leaves it as it
-    was. `on_layer` hears of each layer as it is done.
+    was. `on_layer` hears of each layer as it is done. Unless `dense`, whole tiles of queries attend
+    to what the decoder's Rule chooses for them.
     """
     start, num_tokens = cache.length, token_ids.shape[0]
     x = decoder.embed(token_ids)
-    batches = _micro_batches(decoder, start, num_tokens)
+    batches = micro_batches(
+        decoder.reach,
+        decoder.frequencies,
+        start,
+        num_tokens,
+        factor=score_factor(decoder.config.rope_scaling),
+    )
     for layer in range(decoder.config.num_layers):
         matrix = _layer_matrices(decoder, layer, num_tokens)
         for batch in batches:
             rows = batch.rows
-            x[rows] += _attention(decoder, layer, matrix, x[rows], batch, cache)
+            x[rows] += _attention(decoder, layer, matrix, x[rows], batch, cache, dense)
             x[rows] += _mlp(decoder, layer, matrix, x[rows])
         on_layer(layer)
     cache.length = start + num_tokens
@@ -143,6 +137,7 @@ def _attention(
     x: Tensor,
     batch: MicroBatch,
     cache: KVCache,
+    dense: bool,
 ) -> Tensor:
     """Returns what attention adds to the rows x [T, hidden] of a MicroBatch."""
     config, weights = decoder.config, decoder.weights
@@ -162,7 +157,8 @@ def _attention(
     q = heads("q", config.num_heads)
     k = rotate(heads("k", config.num_kv_heads), *batch.keys)
     cache.write(layer, batch.position, k, heads("v", config.num_kv_heads))
-    keys, values = cache.until(layer, batch.position + x.shape[0])
+    end = batch.position + x.shape[0]
+    keys, values = cache.until(layer, end)
     # products of bfloat16 pay off only over many rows; see the module `attention`
     tiled = x.dtype == torch.bfloat16 and x.shape[0] > 1
     form = attention.tiled if tiled else attention.flash
@@ -170,7 +166,11 @@ def _attention(
         (begin, end, rotate(q, *turn).transpose(0, 1).contiguous())
         for begin, end, turn in batch.queries
     ]
-    out = attention.attend(form, turned, keys, values)
+    rule = decoder.rule
+    if dense or rule is None or end <= rule.dense_until:
+        out = attention.attend(form, turned, keys, values)
+    else:
+        out = attend_tiles(form, turned, keys, values, cache.means[layer], rule)
     out = out.transpose(0, 1).reshape(x.shape[0], -1)
     bias = weights.get(prefix + "self_attn.o_proj.bias")
     return project(out, matrix("self_attn.o_proj"), None if bias is None else bias.to(x.dtype))
@@ -194,40 +194,6 @@ def _layer_matrices(decoder: Decoder, layer: int, num_tokens: int) -> Matrix:
     if num_tokens > 1 or not decoder.numerics.narrow_rows:
         stored = {name: decoder.upcast(name, weight) for name, weight in stored.items()}
     return stored.__getitem__
-
-
-def _micro_batches(decoder: Decoder, start: int, num_tokens: int) -> list[MicroBatch]:
-    """Returns the rows of a Step in pieces that end on an absolute grid and at ends of Chunks."""
-    first, pieces = 0, []
-    while first < num_tokens:
-        position = start + first
-        last = min(num_tokens, first + MICRO_BATCH - position % MICRO_BATCH)
-        if stride := decoder.reach.stride:
-            last = min(last, first + stride - position % stride)
-        pieces.append(_micro_batch(decoder, position, slice(first, last)))
-        first = last
-    return pieces
-
-
-def _micro_batch(decoder: Decoder, position: int, rows: slice) -> MicroBatch:
-    """Returns the rows that begin at `position`, with the Turns of their keys and queries."""
-    num_tokens = rows.stop - rows.start
-    positions = torch.arange(position, position + num_tokens)
-    factor = score_factor(decoder.config.rope_scaling) * decoder.reach.temperature(positions)
-
-    def queries(at: Tensor) -> Turn:
-        cos, sin = angles(decoder.frequencies, at)
-        return cos * factor[:, None], sin * factor[:, None]
-
-    return MicroBatch(
-        rows,
-        position,
-        keys=angles(decoder.frequencies, decoder.reach.key_positions(positions)),
-        queries=tuple(
-            (view.begin, view.end, queries(view.positions))
-            for view in decoder.reach.views(position, num_tokens)
-        ),
-    )
 
 
 MATRICES = (

@@ -13,8 +13,10 @@ from typing import Protocol
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from longctx.kernels.blocks import TILE, Rule
 from longctx.runtime.config import ModelConfig, foreign_reason, load_config
 from longctx.runtime.decoder import Decoder, build_decoder, forward
 from longctx.runtime.errors import ModelError
@@ -30,12 +32,16 @@ Progress = Callable[[int, int], None]
 
 
 class Reader(Protocol):
-    """A model with a memory of what it has read."""
+    """A model with a memory of what it has read.
+
+    `grid` is the tokens that are read alike only together: Steps end on it.
+    """
 
     numerics: Numerics
     capacity: int
+    grid: int
 
-    def read(self, token_ids: Tensor, on_part: Callable[[float], None]) -> Tensor:
+    def read(self, token_ids: Tensor, on_part: Callable[[float], None], *, dense: bool) -> Tensor:
         """Returns float32 logits [V] after the last of `token_ids` [T], and remembers them."""
 
     def truncate(self, length: int) -> None:
@@ -51,6 +57,8 @@ class Engine:
         self.step_size = step_size
         self._ids = np.empty(reader.capacity, dtype=np.int64)
         self._length = 0
+        # from here on what was read attended densely
+        self._question = 0
 
     @property
     def window(self) -> int:
@@ -65,9 +73,12 @@ class Engine:
         max_tokens: int,
         stop_ids: Collection[int] = (),
         sampling: Sampling | None = None,
+        question: int | None = None,
         on_progress: Progress = lambda done, total: None,
     ) -> Iterator[int]:
         """Yields the ids of the answer to `token_ids`, up to a stop id, which is not yielded.
+
+        The tokens from position `question` on attend densely whatever the others do.
 
         Raises:
             ModelError: prompt and answer do not fit the window.
@@ -75,7 +86,7 @@ class Engine:
         sampling = sampling or Sampling()
         self._check_room(len(token_ids), max_tokens)
         generator, written = sampling.generator(), list[int]()
-        logits = self._prefill(token_ids, on_progress)
+        logits = self._prefill(token_ids, question, on_progress)
         for index in range(max_tokens):
             token = choose_token(logits, sampling, written, generator)
             if token in stop_ids:
@@ -91,6 +102,7 @@ class Engine:
         token_ids: Sequence[int],
         choices: Sequence[Sequence[int]],
         *,
+        question: int | None = None,
         on_progress: Progress = lambda done, total: None,
     ) -> list[float]:
         """Returns the probability of each choice as the next words, normalized among them.
@@ -100,7 +112,7 @@ class Engine:
         """
         assert choices and all(choices), "a choice without tokens"
         self._check_room(len(token_ids), max(map(len, choices)))
-        first = self._prefill(token_ids, on_progress)
+        first = self._prefill(token_ids, question, on_progress)
         scores = []
         for choice in choices:
             score = first.log_softmax(-1)[choice[0]]
@@ -119,32 +131,59 @@ class Engine:
                 f"window of {self.window:,}"
             )
 
-    def _prefill(self, token_ids: Sequence[int], on_progress: Progress) -> Tensor:
+    def _prefill(
+        self, token_ids: Sequence[int], question: int | None, on_progress: Progress
+    ) -> Tensor:
         """Returns the logits after `token_ids`, reading only what is not read yet."""
         wanted = np.asarray(token_ids, dtype=np.int64)
-        shared = min(self._length, len(wanted))
-        differing = np.flatnonzero(self._ids[:shared] != wanted[:shared])
-        # the end is read again when nothing else is new, for the sake of its logits; two tokens,
-        # since one alone would be multiplied as a decoded token is
-        kept = min(int(differing[0]) if differing.size else shared, max(0, len(wanted) - 2))
+        total = len(wanted)
+        question = total if question is None else question
+        kept = self._kept(wanted, question)
         self._forget(kept)
+        self._question = question
         logits = None
-        for start in range(kept, len(wanted), self.step_size):
-            step = wanted[start : start + self.step_size].tolist()
-            on_progress(start, len(wanted))
+        for start, end in self._steps(kept, question, total):
+            on_progress(start, total)
 
-            def on_part(share: float, start: int = start, size: int = len(step)) -> None:
-                on_progress(start + int(share * size), len(wanted))
+            def on_part(share: float, start: int = start, size: int = end - start) -> None:
+                on_progress(start + int(share * size), total)
 
-            logits = self._step(step, on_part)
-        on_progress(len(wanted), len(wanted))
+            logits = self._step(wanted[start:end].tolist(), on_part, dense=start >= question)
+        on_progress(total, total)
         assert logits is not None, "a prompt of no tokens"
         return logits
 
+    def _kept(self, wanted: NDArray[np.int64], question: int) -> int:
+        """Returns how many tokens of what was read need not be read again."""
+        shared = min(self._length, len(wanted))
+        differing = np.flatnonzero(self._ids[:shared] != wanted[:shared])
+        kept = int(differing[0]) if differing.size else shared
+        # the end is read again when nothing else is new, for the sake of its logits; two tokens,
+        # since one alone would be multiplied as a decoded token is
+        kept = min(kept, max(0, len(wanted) - 2))
+        if kept >= question == self._question or self.reader.grid == 1:
+            return kept
+        # a tile torn by the question attends densely, a whole one does not
+        kept = min(kept, question, self._question)
+        return kept - kept % self.reader.grid
+
+    def _steps(self, start: int, question: int, total: int) -> Iterator[tuple[int, int]]:
+        """Yields the Steps: ends on the reader's grid, and where the question begins."""
+        grid = self.reader.grid
+        size = max(grid, self.step_size - self.step_size % grid)
+        while start < total:
+            end = min(start + size, question if start < question else total)
+            yield start, end
+            start = end
+
     def _step(
-        self, token_ids: list[int], on_part: Callable[[float], None] = lambda share: None
+        self,
+        token_ids: list[int],
+        on_part: Callable[[float], None] = lambda share: None,
+        *,
+        dense: bool = True,
     ) -> Tensor:
-        logits = self.reader.read(torch.tensor(token_ids), on_part)
+        logits = self.reader.read(torch.tensor(token_ids), on_part, dense=dense)
         end = self._length + len(token_ids)
         self._ids[self._length : end] = token_ids
         self._length = end
@@ -164,12 +203,17 @@ class DecoderReader:
         self.numerics = decoder.numerics
         self.capacity = capacity
         self.cache = KVCache(decoder.config, capacity, decoder.numerics.dtype)
+        self.grid = TILE if decoder.rule else 1
 
-    def read(self, token_ids: Tensor, on_part: Callable[[float], None]) -> Tensor:
+    def read(self, token_ids: Tensor, on_part: Callable[[float], None], *, dense: bool) -> Tensor:
         """Returns float32 logits [V] after the last of `token_ids` [T], and remembers them."""
         num_layers = self.decoder.config.num_layers
         hidden = forward(
-            self.decoder, token_ids, self.cache, lambda layer: on_part((layer + 1) / num_layers)
+            self.decoder,
+            token_ids,
+            self.cache,
+            lambda layer: on_part((layer + 1) / num_layers),
+            dense=dense,
         )
         return self.decoder.logits(hidden[-1:])[0]
 
@@ -184,12 +228,14 @@ def load_engine(
     window: int | None = None,
     numerics: str = "auto",
     num_threads: int | None = None,
+    rule: Rule | None = None,
     on_notice: Callable[[str], None] = lambda text: None,
 ) -> Engine:
     """Returns an Engine for the model in `directory`, in Hugging Face layout.
 
     `window` is the room for prompt and answer in tokens, the model's native window unless given.
-    `on_notice` is told, in a sentence, when the model has to run through transformers.
+    `rule` makes prefill sparse; without one it is dense. `on_notice` is told, in a sentence, when
+    the model has to run through transformers.
 
     Raises:
         ModelError: the files are missing or malformed, or no such `numerics`.
@@ -204,12 +250,16 @@ def load_engine(
         on_notice(f"{directory.name} runs through transformers, dense and slower: {reason}")
         return Engine(load_foreign_reader(directory, window, chosen))
     config = load_config(directory)
-    return Engine(own_reader(config, directory, window, chosen))
+    return Engine(own_reader(config, directory, window, chosen, rule))
 
 
 def own_reader(
-    config: ModelConfig, directory: Path, window: int | None, numerics: Numerics
+    config: ModelConfig,
+    directory: Path,
+    window: int | None,
+    numerics: Numerics,
+    rule: Rule | None = None,
 ) -> DecoderReader:
     """Returns the own decoder over the memory-mapped weights in `directory`."""
-    decoder = build_decoder(config, open_weights(directory), numerics)
+    decoder = build_decoder(config, open_weights(directory), numerics, rule=rule)
     return DecoderReader(decoder, min(window or config.native_window, config.window))

@@ -22,11 +22,12 @@ class ForeignReader:
 
         self.model = model
         self.capacity = capacity
+        self.grid = 1
         self.numerics = numerics
         self._cache = DynamicCache(config=model.config)
         self._length = 0
 
-    def read(self, token_ids: Tensor, on_part: Callable[[float], None]) -> Tensor:
+    def read(self, token_ids: Tensor, on_part: Callable[[float], None], *, dense: bool) -> Tensor:
         """Returns float32 logits [V] after the last of `token_ids` [T], and remembers them."""
         out = self.model(
             token_ids[None], past_key_values=self._cache, use_cache=True, logits_to_keep=1

@@ -5,14 +5,16 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from longctx.kernels.blocks import BLOCK, block_means
 from longctx.runtime.config import ModelConfig
 
 
 class KVCache:
     """Keys (rotated, not scaled) and values of every layer, each [G, capacity, D].
 
-    A head's tokens lie one after another, so that any run of tokens is a slice. Memory is taken
-    from the system as tokens are written: room that is never used costs nothing.
+    A head's tokens lie one after another, so that any run of tokens is a slice. Beside them lie the
+    means of the keys of every whole Block, float32 [G, capacity // BLOCK, D]. Memory is taken from
+    the system as tokens are written: room that is never used costs nothing.
     """
 
     def __init__(self, config: ModelConfig, capacity: int, dtype: torch.dtype) -> None:
@@ -22,6 +24,8 @@ class KVCache:
         self.length = 0
         self.keys = [torch.empty(shape, dtype=dtype) for _ in range(config.num_layers)]
         self.values = [torch.empty(shape, dtype=dtype) for _ in range(config.num_layers)]
+        blocks = (config.num_kv_heads, capacity // BLOCK, config.head_dim)
+        self.means = [torch.empty(blocks) for _ in range(config.num_layers)]
 
     def write(self, layer: int, start: int, keys: Tensor, values: Tensor) -> None:
         """Put keys and values [T, G, D] at the positions from `start` on."""
@@ -29,6 +33,10 @@ class KVCache:
         assert start >= self.length and end <= self.capacity, (start, end, self.capacity)
         self.keys[layer][:, start:end] = keys.transpose(0, 1)
         self.values[layer][:, start:end] = values.transpose(0, 1)
+        first, last = start // BLOCK, end // BLOCK
+        if last > first:
+            whole = self.keys[layer][:, first * BLOCK : last * BLOCK]
+            self.means[layer][:, first:last] = block_means(whole)
 
     def until(self, layer: int, end: int) -> tuple[Tensor, Tensor]:
         """Returns the keys and values of the first `end` tokens, each [G, end, D], in place."""

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from longctx.runtime.config import ModelConfig
-from longctx.runtime.decoder import MICRO_BATCH
 from longctx.runtime.errors import OutOfMemory
+from longctx.runtime.micro_batch import MICRO_BATCH
 from longctx.runtime.numerics import Numerics
 
 # The peak of an interpreter with torch, a tokenizer and the command line loaded, before any

@@ -20,9 +20,9 @@ def counting(engine: Engine) -> list[int]:
     """Returns a list that grows by the size of every Step the engine reads."""
     sizes, read = [], engine.reader.read
 
-    def count(token_ids, on_part):
+    def count(token_ids, on_part, *, dense):
         sizes.append(len(token_ids))
-        return read(token_ids, on_part)
+        return read(token_ids, on_part, dense=dense)
 
     engine.reader.read = count
     return sizes
@@ -79,7 +79,7 @@ def test_choose_gives_the_probabilities_of_the_next_words(directory):
         score = 0.0
         for index, token in enumerate(choice):
             with torch.inference_mode():
-                logits = fresh._prefill(ids + choice[:index], lambda done, total: None)
+                logits = fresh._prefill(ids + choice[:index], None, lambda done, total: None)
             score += logits.log_softmax(-1)[token].item()
         scores.append(score)
     expected = torch.tensor(scores).softmax(-1).tolist()

@@ -1,0 +1,134 @@
+"""Attention over chosen Blocks against the reference that masks the keys one by one."""
+
+import math
+
+import pytest
+import torch
+
+from longctx.kernels import attention, reference
+from longctx.kernels.blocks import (
+    BLOCK,
+    TILE,
+    Rule,
+    attend_chosen,
+    block_means,
+    choose,
+    predicted_mass,
+)
+from longctx.kernels.dual_chunk import DualChunk
+from longctx.kernels.rope import angles, inverse_frequencies, rotate
+
+FORMS = [attention.flash, attention.tiled]
+
+
+def random_qkv(H, G, T, S, D):
+    generator = torch.Generator().manual_seed(T * 1000 + S)
+    shapes = (H, T, D), (G, S, D), (G, S, D)
+    return [torch.randn(shape, generator=generator) for shape in shapes]
+
+
+def seen_by_token(chosen, num_queries):
+    """bool [G, T, S] of what a tile sees that lies after the Blocks."""
+    past = chosen.repeat_interleave(BLOCK, 1)
+    own = torch.ones(len(chosen), num_queries, dtype=torch.bool)
+    return torch.cat((past, own), 1)[:, None].expand(-1, num_queries, -1)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize(
+    ("H", "G", "T", "N", "D"),
+    [(14, 2, TILE, 16, 64), (12, 2, 77, 9, 32), (4, 4, 1, 3, 16), (6, 1, TILE, 40, 128)],
+)
+def test_chosen_blocks_equal_the_reference(form, H, G, T, N, D):
+    q, keys, values = random_qkv(H, G, T, N * BLOCK + T, D)
+    chosen = torch.rand(G, N, generator=torch.Generator().manual_seed(N)) < 0.4
+    chosen[0] &= torch.arange(N) > 1
+    chosen[-1] = False
+    got = attend_chosen(form, [(0, keys.shape[1], q)], keys, values, chosen)
+    expected = reference.chosen_attention(q, keys, values, seen_by_token(chosen, T))
+    torch.testing.assert_close(got, expected, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_all_blocks_are_dense_attention(form):
+    q, keys, values = random_qkv(6, 2, TILE, 12 * BLOCK + TILE, 64)
+    every = torch.ones(2, 12, dtype=torch.bool)
+    got = attend_chosen(form, [(0, keys.shape[1], q)], keys, values, every)
+    torch.testing.assert_close(got, reference.attention(q, keys, values), atol=1e-5, rtol=1e-5)
+
+
+def test_all_blocks_through_the_views_of_chunks_are_dual_chunk_attention():
+    numbers = DualChunk(512, 256, 512)
+    frequencies = inverse_frequencies(32, 1e4, {})
+    start, num_tokens = 5 * TILE, 6 * TILE
+    q, keys, values = random_qkv(4, 2, TILE, num_tokens, 32)
+
+    def turned(x, positions, factor=1.0):
+        cos, sin = angles(frequencies, positions)
+        return rotate(x.transpose(0, 1), cos * factor, sin * factor).transpose(0, 1).contiguous()
+
+    factor = numbers.temperature(torch.arange(start, num_tokens))[:, None]
+    views = [
+        (view.begin, view.end, turned(q, view.positions, factor))
+        for view in numbers.views(start, TILE)
+    ]
+    assert len(views) == 3
+    cached = turned(keys, numbers.key_positions(torch.arange(num_tokens)))
+    every = torch.ones(2, start // BLOCK, dtype=torch.bool)
+    got = attend_chosen(attention.flash, views, cached, values, every)
+    expected = reference.dual_chunk_attention(q, keys, values, frequencies, numbers)
+    torch.testing.assert_close(got, expected, atol=2e-5, rtol=2e-5)
+    mass = predicted_mass(views, block_means(cached)[:, : start // BLOCK])
+    assert mass.shape == (2, start // BLOCK)
+
+
+def test_means_are_those_of_whole_blocks():
+    keys = torch.randn(2, 3 * BLOCK + 5, 16)
+    means = block_means(keys)
+    assert means.shape == (2, 3, 16)
+    torch.testing.assert_close(means[1, 2], keys[1, 2 * BLOCK : 3 * BLOCK].mean(0))
+    assert block_means(keys[:, :5]).shape == (2, 0, 16)
+
+
+def test_a_block_that_answers_the_queries_is_predicted():
+    q, keys, values = random_qkv(4, 2, TILE, 32 * BLOCK + TILE, 32)
+    wanted = torch.randn(2, 32)
+    q += wanted.repeat_interleave(2, 0)[:, None]
+    keys[:, 11 * BLOCK : 12 * BLOCK] += wanted[:, None]
+    mass = predicted_mass([(0, keys.shape[1], q)], block_means(keys)[:, :32])
+    torch.testing.assert_close(mass.sum(-1), torch.ones(2))
+    assert mass.argmax(-1).tolist() == [11, 11]
+    chosen = choose(mass, Rule(max_keys=5 * BLOCK, sinks=1, window=2))
+    assert chosen[:, 11].all() and chosen[:, 0].all() and chosen[:, -2:].all()
+
+
+@pytest.mark.parametrize("num_blocks", [1, 2, 5, 64, 301])
+@pytest.mark.parametrize(
+    "rule", [Rule(), Rule(640, 0.9, 1, 2), Rule(64, 0.5, 0, 0), Rule(10**9, 1.0)]
+)
+def test_a_choice_keeps_to_its_rule(num_blocks, rule):
+    generator = torch.Generator().manual_seed(num_blocks)
+    mass = (4 * torch.randn(3, num_blocks, generator=generator)).softmax(-1)
+    chosen = choose(mass, rule)
+    forced = torch.zeros(num_blocks, dtype=torch.bool)
+    forced[: rule.sinks] = True
+    forced[max(0, num_blocks - rule.window) :] = True
+    assert chosen[:, forced].all()
+    most = max(rule.max_keys // BLOCK, int(forced.sum()))
+    assert (chosen.sum(-1) <= most).all()
+    for row, picked in zip(mass, chosen, strict=True):
+        free = picked & ~forced
+        if free.any() and not (picked | forced).all():
+            # nothing left out has more than what was taken for its mass
+            assert row[~picked].max() <= row[free].min()
+        if picked.sum() < min(most, num_blocks):
+            assert row[picked].sum() >= rule.mass - 1e-5
+            if free.any():
+                least = row[free].min()
+                assert row[picked].sum() - least <= rule.mass + 1e-5
+
+
+def test_the_whole_mass_is_everything():
+    mass = torch.full((1, 50), 0.02)
+    assert choose(mass, Rule(max_keys=10**9, mass=1.0, sinks=1, window=1)).all()
+    assert not math.isnan(float(mass.sum()))
