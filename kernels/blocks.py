@@ -40,8 +40,9 @@ class Rule:
 def block_means(keys: Tensor) -> Tensor:
     """Returns the means [G, S // BLOCK, D] of the whole Blocks of keys [G, S, D], float32."""
     num_groups, num_keys, head_dim = keys.shape
-    whole = keys[:, : num_keys - num_keys % BLOCK]
-    return whole.unflatten(1, (-1, BLOCK)).mean(2, dtype=torch.float32)
+    num_blocks = num_keys // BLOCK
+    whole = keys[:, : num_blocks * BLOCK]
+    return whole.reshape(num_groups, num_blocks, BLOCK, head_dim).mean(2, dtype=torch.float32)
 
 
 def predicted_mass(queries: Sequence[tuple[int, int, Tensor]], means: Tensor) -> Tensor:
@@ -144,7 +145,7 @@ def _gathered(
     if not len(index):
         return torch.zeros(q.shape), torch.full(q.shape[:2], -math.inf)
     picked = [
-        t[: len(chosen) * BLOCK].unflatten(0, (-1, BLOCK))[index].flatten(0, 1)[None]
+        t[: len(chosen) * BLOCK].reshape(-1, BLOCK, t.shape[-1])[index].flatten(0, 1)[None]
         for t in (keys, values)
     ]
     out, lse = form(q, picked[0], picked[1], False)
