@@ -58,9 +58,10 @@ def bench(
         bool, typer.Option("-v", "--verbose", help="Show the traceback of a fault.")
     ] = False,
 ) -> int:
-    """Measure prefill, decoding or memory, each run in a process of its own.
+    """Measure prefill, decoding or memory on this machine.
 
-    All settings take turns, so that a busy machine burdens all alike.
+    Each run is a process of its own, and all settings take turns, so that a busy machine burdens
+    all alike.
 
     Examples:
         longctx bench prefill --lengths 512,2048,8192

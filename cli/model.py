@@ -8,12 +8,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from longctx.cli.options import ModelOptions
+from longctx.cli.options import Attention, ModelOptions
 from longctx.cli.progress import Progress
 from longctx.cli.settings import Settings
 from longctx.prompts.template import load
 
 if TYPE_CHECKING:
+    from longctx.runtime.chat import Prompt
     from longctx.runtime.engine import Engine
     from longctx.runtime.memory import MemoryPlan
     from longctx.runtime.sampling import Sampling
@@ -48,7 +49,9 @@ class Model:
     @property
     def speed_key(self) -> str:
         """What a speed is remembered under: another choice of these is another speed."""
-        return f"{self.name} {self.options.numerics.value} {self.options.threads or 'all'} threads"
+        options = self.options
+        sparse = "" if options.attention is Attention.dense else f" {options.attention.value}"
+        return f"{self.name} {options.numerics.value}{sparse} {options.threads or 'all'} threads"
 
     @property
     def stop_ids(self) -> frozenset[int]:
@@ -81,18 +84,17 @@ class Model:
         """Yields the text of token ids as they come."""
         return self.tokenizer.decode_stream(ids)
 
-    def prompt(self, documents: str, question: str, begin: str) -> list[int]:
-        """The token ids of a whole prompt, the question last."""
+    def prompt(self, documents: str, question: str, begin: str) -> Prompt:
+        """The token ids of a prompt: what is before the question, and the question."""
         from longctx.runtime.chat import chat_prompt
 
-        prompt = chat_prompt(
+        return chat_prompt(
             self.tokenizer,
             system=load("system"),
             documents=documents,
             question=question,
             begin=begin,
         )
-        return [*prompt.prefix_ids, *prompt.question_ids]
 
     def plan(self, num_tokens: int) -> MemoryPlan | None:
         """The memory to read and write `num_tokens`; None for a foreign architecture."""
@@ -127,6 +129,7 @@ class Model:
             window=num_tokens,
             numerics=self.options.numerics.value,
             num_threads=self.options.threads,
+            sparse=self.options.attention is Attention.blocks,
             on_notice=on_notice,
         )
 

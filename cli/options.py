@@ -31,6 +31,13 @@ class Numerics(StrEnum):
     bfloat16 = "bfloat16"
 
 
+class Attention(StrEnum):
+    """Which earlier tokens a token of the documents attends to; those of a question see all."""
+
+    dense = "dense"
+    blocks = "blocks"
+
+
 Paths = Annotated[
     list[str] | None,
     typer.Argument(help="Files, directories, globs, or - for stdin.", show_default=False),
@@ -83,6 +90,9 @@ class ModelOptions:
         int | None, typer.Option(help="CPU threads; all cores if not given.", min=1)
     ] = None
     numerics: Annotated[Numerics, typer.Option(help="Number format.")] = Numerics.auto
+    attention: Annotated[
+        Attention, typer.Option(help="What documents attend to: all, or chosen blocks.")
+    ] = Attention.dense
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from longctx.cli.stop import looped, said_once, until_loop, until_stop
 from longctx.prompts.question import Answer, Question
 
 if TYPE_CHECKING:
+    from longctx.runtime.chat import Prompt
     from longctx.runtime.engine import Engine
 
 # A question this short after a prefix already read needs no bar of its own.
@@ -60,26 +61,29 @@ class Session:
     def ask(self, question: Question) -> Answer:
         """The Answer to a Question; its words are streamed where the job says so."""
         self.usage.questions += 1
-        ids = self.model.prompt(question.pack.text, question.text, question.begin)
-        return self._choose(question, ids) if question.choices else self._write(question, ids)
+        prompt = self.model.prompt(question.pack.text, question.text, question.begin)
+        return self._choose(question, prompt) if question.choices else self._write(question, prompt)
 
-    def _choose(self, question: Question, prompt: list[int]) -> Answer:
+    def _choose(self, question: Question, prompt: Prompt) -> Answer:
         """The probabilities of the choices."""
         ids = [self.model.encode(choice) for choice in question.choices]
         watch = _Watch(self, question.label)
-        chances = self.engine.choose(prompt, ids, on_progress=watch.read)
+        chances = self.engine.choose(
+            prompt.ids, ids, question=len(prompt.prefix_ids), on_progress=watch.read
+        )
         watch.done()
         return Answer(probabilities=dict(zip(question.choices, chances, strict=True)))
 
-    def _write(self, question: Question, prompt: list[int]) -> Answer:
+    def _write(self, question: Question, prompt: Prompt) -> Answer:
         """The model's words."""
         limit = question.max_tokens
         watch = _Watch(self, question.label)
         ids = self.engine.generate(
-            prompt,
+            prompt.ids,
             sampling=self.model.sampling,
             max_tokens=limit,
             stop_ids=self.model.stop_ids,
+            question=len(prompt.prefix_ids),
             on_progress=watch.read,
         )
         text = question.begin

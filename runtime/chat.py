@@ -34,6 +34,11 @@ class Prompt:
     question_ids: list[int]
     has_template: bool
 
+    @property
+    def ids(self) -> list[int]:
+        """The whole prompt."""
+        return [*self.prefix_ids, *self.question_ids]
+
 
 @dataclass(frozen=True, slots=True)
 class _Frame:

@@ -228,14 +228,14 @@ def load_engine(
     window: int | None = None,
     numerics: str = "auto",
     num_threads: int | None = None,
-    rule: Rule | None = None,
+    sparse: bool = False,
     on_notice: Callable[[str], None] = lambda text: None,
 ) -> Engine:
     """Returns an Engine for the model in `directory`, in Hugging Face layout.
 
     `window` is the room for prompt and answer in tokens, the model's native window unless given.
-    `rule` makes prefill sparse; without one it is dense. `on_notice` is told, in a sentence, when
-    the model has to run through transformers.
+    With `sparse`, prompts attend to the Blocks that the Rule chooses. `on_notice` is told, in a
+    sentence, when the model has to run through transformers.
 
     Raises:
         ModelError: the files are missing or malformed, or no such `numerics`.
@@ -250,7 +250,7 @@ def load_engine(
         on_notice(f"{directory.name} runs through transformers, dense and slower: {reason}")
         return Engine(load_foreign_reader(directory, window, chosen))
     config = load_config(directory)
-    return Engine(own_reader(config, directory, window, chosen, rule))
+    return Engine(own_reader(config, directory, window, chosen, Rule() if sparse else None))
 
 
 def own_reader(

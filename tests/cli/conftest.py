@@ -11,6 +11,7 @@ import pytest
 from longctx.cli.main import main
 from longctx.cli.model import Model
 from longctx.cli.options import ModelOptions
+from longctx.runtime.chat import Prompt
 
 
 class Outcome(NamedTuple):
@@ -47,8 +48,8 @@ class ScriptedModel(Model):
     def decode_stream(self, ids: Iterable[int]) -> Iterator[str]:
         return map(chr, ids)
 
-    def prompt(self, documents: str, question: str, begin: str) -> list[int]:
-        return self.encode(f"{documents}\0{question}{begin}")
+    def prompt(self, documents: str, question: str, begin: str) -> Prompt:
+        return Prompt(self.encode(f"{documents}\0"), self.encode(f"{question}{begin}"), True)
 
     def plan(self, num_tokens: int) -> None:
         return None
@@ -57,11 +58,13 @@ class ScriptedModel(Model):
         self.num_loads += 1
         return self
 
-    def generate(self, token_ids, *, sampling, max_tokens, stop_ids, on_progress):
+    def generate(self, token_ids, *, sampling, max_tokens, stop_ids, question, on_progress):
+        assert token_ids[question - 1] == 0, "the question begins after the documents"
         question = self._read(token_ids, on_progress)
         yield from map(ord, self.say(question)[:max_tokens])
 
-    def choose(self, token_ids, choices: Sequence[Sequence[int]], *, on_progress) -> list[float]:
+    def choose(self, token_ids, choices, *, question, on_progress) -> list[float]:
+        assert token_ids[question - 1] == 0, "the question begins after the documents"
         self._read(token_ids, on_progress)
         rest = (1 - self.yes) / (len(choices) - 1)
         return [self.yes, *[rest] * (len(choices) - 1)]

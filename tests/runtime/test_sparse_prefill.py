@@ -4,7 +4,9 @@ import pytest
 import torch
 
 from longctx.kernels.blocks import Rule
-from longctx.runtime.engine import load_engine
+from longctx.runtime.config import load_config
+from longctx.runtime.engine import Engine, load_engine, own_reader
+from longctx.runtime.numerics import choose_numerics
 
 EVERYTHING = Rule(max_keys=10**9, mass=1.0, dense_until=0)
 LITTLE = Rule(max_keys=256, mass=0.9, sinks=1, window=2, dense_until=256)
@@ -21,9 +23,8 @@ def random_ids(count, seed=0):
 
 
 def engine_of(directory, rule, step_size=2048):
-    engine = load_engine(directory, numerics="float32", rule=rule)
-    engine.step_size = step_size
-    return engine
+    reader = own_reader(load_config(directory), directory, None, choose_numerics("float32"), rule)
+    return Engine(reader, step_size)
 
 
 @torch.inference_mode()
@@ -105,3 +106,8 @@ def test_means_of_blocks_survive_truncation(directory):
     for keys, means in zip(cache.keys, cache.means, strict=True):
         whole = keys[:, :640].unflatten(1, (10, 64)).mean(2)
         torch.testing.assert_close(means[:, :10], whole)
+
+
+def test_it_is_asked_for_by_name(directory):
+    assert load_engine(directory, sparse=True).reader.decoder.rule == Rule()
+    assert load_engine(directory).reader.decoder.rule is None
