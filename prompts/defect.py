@@ -42,6 +42,8 @@ _OPENING = re.compile(
 )
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s")
 _TITLE_CHARACTERS = 90
+# Words before a list: "The bugs in this file are as follows:"
+_PREAMBLE = re.compile(r"\b(?:as follows|the following)\b[^.!?]{0,40}:?$|:$", re.IGNORECASE)
 # Shorter code is a name, not a line.
 _MIN_CODE = 6
 
@@ -79,7 +81,7 @@ def _told(item: str) -> Defect | None:
     if rest and _OPENING.fullmatch(first):
         why, first = rest[0], _SENTENCE_END.split(rest[0], maxsplit=1)[0]
     title = first.rstrip(".:")
-    if not title:
+    if not title or (not rest and _PREAMBLE.search(first)):
         return None
     if len(title) > _TITLE_CHARACTERS:
         title = f"{title[:_TITLE_CHARACTERS].rsplit(' ', 1)[0]} ..."

@@ -17,12 +17,16 @@ from longctx.prompts.template import fill
 
 # About 250 lines: more than that, and a small model lists only what it saw first.
 UNIT_CHARACTERS = 10_000
-MAX_DEFECTS = 5
+MAX_DEFECTS = 3
+LIST_TOKENS = 320
 # Below this chance of "Yes" a unit is not asked for its defects.
 GATE = 0.1
 # Below this chance of "Yes" to its own line a finding is held back.
 CONFIRM = 0.5
 _YES_NO = ("Yes", "No")
+_HOLDS = (
+    "Read the code around that line. Is the claim true, and is it a real defect? Answer Yes or No."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +100,7 @@ def _review_unit(
         counts["passed_as_clean"] += 1
         return []
     asked = fill("review_list", subject=unit.subject, limit=str(MAX_DEFECTS))
-    said = yield Question(pack, asked, max_tokens, label=label)
+    said = yield Question(pack, asked, min(max_tokens, LIST_TOKENS), label=label)
     assert said is not None
     found: list[Piece] = []
     places: set[int] = set()
@@ -110,7 +114,8 @@ def _review_unit(
             counts["dropped_as_repeated"] += 1
             continue
         places.add(place)
-        confidence = yield from _confirm(pack, unit, defect, citation, label)
+        defect = replace(defect, quote=citation.quote)
+        confidence = yield from _confirm(pack, unit, defect, label)
         if confidence < CONFIRM:
             counts["held_back_as_unsure"] += 1
             continue
@@ -153,33 +158,29 @@ def _whole_line(unit: Unit, quote: str) -> Span | None:
 
 
 def _confirm(
-    pack: Pack, unit: Unit, defect: Defect, citation: Citation, label: str
+    pack: Pack, unit: Unit, defect: Defect, label: str
 ) -> Generator[Question | Piece, Answer | None, float]:
     """The chance of "Yes" when the model is asked whether the finding holds."""
-    asked = fill(
-        "review_confirm",
-        subject=unit.subject,
-        quote=citation.quote,
-        title=defect.title,
-        why=defect.why,
-    )
-    said = yield Question(pack, asked, choices=_YES_NO, label=label)
+    said = yield Question(pack, _claim(unit, defect, _HOLDS), choices=_YES_NO, label=label)
     assert said is not None
     return said.probabilities["Yes"]
+
+
+def _claim(unit: Unit, defect: Defect, question: str) -> str:
+    """A question about a claim: all questions about it begin alike and are read but once."""
+    # told in prose, the title is but the beginning of the explanation
+    told = defect.why.startswith(defect.title.removesuffix(" ..."))
+    why = defect.why if told else f"{defect.title}. {defect.why}".strip()
+    return fill(
+        "review_claim", subject=unit.subject, quote=defect.quote, why=why, question=question
+    )
 
 
 def _kind(
     pack: Pack, unit: Unit, defect: Defect, question: str, words: tuple[str, ...], label: str
 ) -> Generator[Question | Piece, Answer | None, str]:
     """The likeliest of the words."""
-    asked = fill(
-        "review_kind",
-        subject=unit.subject,
-        why=defect.why,
-        quote=defect.quote,
-        question=question,
-        words=", ".join(words),
-    )
+    asked = _claim(unit, defect, f"{question} Answer with one word: {', '.join(words)}.")
     said = yield Question(pack, asked, choices=words, label=label)
     assert said is not None
     return max(words, key=lambda word: said.probabilities[word])

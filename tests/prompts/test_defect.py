@@ -93,3 +93,15 @@ def test_a_sentence_that_only_announces_a_defect_is_left_out() -> None:
     assert found.title == "The header is built from no nonce at all"
     (alone,) = defects("The file has a bug: it never closes `handle = open(path)`.")
     assert alone.title.startswith("The file has a bug")
+
+
+@pytest.mark.parametrize(
+    "preamble",
+    [
+        "The bugs or security holes in lines 2 to 9 of the file `adapters.py` are as follows:",
+        "Here are the bugs of `adapters.py`:",
+    ],
+)
+def test_the_words_before_a_list_are_no_defect(preamble: str) -> None:
+    told = f"{preamble}\n\n1. The file stays open: `handle = open(path)` is never closed."
+    assert [defect.quote for defect in defects(told)] == ["handle = open(path)"]

@@ -1,3 +1,5 @@
+import pytest
+
 from longctx.cli.drive import drive
 from longctx.ingest.document import Document
 from longctx.prompts.pack import Pack, pack
@@ -57,7 +59,8 @@ def run(packs: list[Pack], reviewer: Reviewer) -> tuple[Result, list[Piece]]:
     return drive(review(packs), reviewer, shown.append), shown
 
 
-def test_findings_are_placed_confirmed_ranked_and_counted() -> None:
+def test_findings_are_placed_confirmed_ranked_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("longctx.prompts.review.MAX_DEFECTS", 5)
     reviewer = Reviewer(
         {
             "mean.py": "low | bug | Off by one | return items[-1] | empty | check\n"
