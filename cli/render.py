@@ -24,8 +24,7 @@ def piece_as_text(piece: Piece) -> tuple[str, str]:
     place, shown = "", piece.citations
     if piece.confidence is not None and len(shown) == 1 and shown[0].span is not None:
         place = f"{shown[0].span}: "
-    sure = "" if piece.confidence is None else f" [{piece.confidence:.0%}]"
-    lines = [f"{'  ' if piece.label else ''}{place}{piece.heading}{sure}"]
+    lines = [f"{'  ' if piece.label else ''}{place}{piece.heading}"]
     if place:
         lines.append(f"    | {shown[0].quote}{_state(shown[0])}")
     lines += [f"    {line}" for line in piece.body.splitlines()]
@@ -52,9 +51,8 @@ def closing_as_text(result: Result) -> str:
 def piece_as_markdown(piece: Piece) -> tuple[str, str]:
     """No label apart, and the Piece under a heading of its own."""
     label = f"{piece.label}: " if piece.label else ""
-    sure = "" if piece.confidence is None else f"\n\nConfidence: {piece.confidence:.0%}"
     quotes = "".join(f"\n{_citation_as_markdown(citation)}\n" for citation in piece.citations)
-    return "", f"### {label}{piece.heading}\n\n{piece.body}{sure}\n{quotes}\n"
+    return "", f"### {label}{piece.heading}\n\n{piece.body}\n{quotes}\n"
 
 
 def opening_as_markdown(pieces: Sequence[Piece]) -> str:

@@ -13,12 +13,12 @@ LISTED = (
     "high | bug | Made up | call_that_is_not_there() | no | no\n"
 )
 TEXT = """\
-high  mean.py:3: Division by zero (bug) [90%]
+high  mean.py:3: Division by zero (bug)
     | return total / len(items)
     [b]empty[/b] list
     Fix: return 0
 
-low  mean.py:2: Shadow (bug) [90%]
+low  mean.py:2: Shadow (bug)
     | total = sum(items)
     name
     Fix: rename
@@ -31,8 +31,6 @@ MARKDOWN = """\
 [b]empty[/b] list
 Fix: return 0
 
-Confidence: 90%
-
 > return total / len(items)
 > (`mean.py:3`)
 
@@ -40,8 +38,6 @@ Confidence: 90%
 
 name
 Fix: rename
-
-Confidence: 90%
 
 > total = sum(items)
 > (`mean.py:2`)
@@ -91,7 +87,7 @@ def test_a_diff_from_a_pipe(run, model):
     )
     code, out, _ = run("review", "-", stdin=diff)
     assert code == 0
-    assert out.startswith("high  x.py:2: Shell (security) [90%]\n")
+    assert out.startswith("high  x.py:2: Shell (security)\n")
 
 
 def test_json_is_ranked_and_complete(run, mean):
