@@ -47,7 +47,7 @@ def large_type(pages: Sequence[list[Row]]) -> list[Bookmark]:
     found = [
         Bookmark(number, title, 1, size)
         for number, rows in enumerate(pages)
-        for title, size in _titles(rows, least)
+        for title, size in _titles(rows, number, least)
     ]
     if len(found) > _MAX_SHARE * sum(map(len, pages)) + 3:
         return []
@@ -86,11 +86,14 @@ def placed(text: str, pages: Sequence[Page], marks: Iterable[Bookmark]) -> list[
 
 
 def _size(row: Row) -> float:
-    return round(row[0].height, 1)
+    """The height of the type; 0 for a line that is turned: its box is as high as it is long."""
+    first = row[0]
+    turned = len(first.text) > 2 and first.right - first.left < first.height
+    return 0.0 if turned else round(first.height, 1)
 
 
-def _titles(rows: Iterable[Row], least: float) -> Iterator[tuple[str, float]]:
-    """The titles on a page, rows of one size joined, and their sizes."""
+def _titles(rows: Iterable[Row], number: int, least: float) -> Iterator[tuple[str, float]]:
+    """The titles on the page of a number, rows of one size joined, and their sizes."""
     title, size = "", 0.0
     for row in [*rows, []]:
         height = _size(row) if row else 0.0
@@ -98,7 +101,8 @@ def _titles(rows: Iterable[Row], least: float) -> Iterator[tuple[str, float]]:
             title = f"{title} {row_text(row)}"
             continue
         title = _hyphens_joined(title)
-        if _is_title(title):
+        # The title of the whole may begin with the name of a program.
+        if _is_title(title if number else title[:1].upper() + title[1:]):
             yield title, size
         title, size = (row_text(row), height) if height >= least else ("", 0.0)
 

@@ -179,20 +179,19 @@ def _pieces(textpage: Any, visible: Box) -> tuple[list[Piece], list[str]]:
             right, top = max(first[2], last[2]), max(first[3], last[3])
             pieces.append(Piece(line[0].rstrip(), left, bottom, right, top))
     left, bottom, right, top = upright(*visible)
-    inside = [
-        piece
-        for piece in pieces
-        if left < piece.right and piece.left < right and bottom < piece.top and piece.bottom < top
-    ]
     problems = ["invisible"] if invisible else []
-    if len(inside) < len(pieces):
+    if any(
+        piece.right <= left or right <= piece.left or piece.top <= bottom or top <= piece.bottom
+        for piece in pieces
+    ):
         problems.append("outside")
-    return inside, problems
+    return pieces, problems
 
 
 def _words(text: str, start: int, end: int, boxes: Callable[[int], Box]) -> Iterator[Piece]:
     """The words of a line, joined where only a plain space or none is between them."""
     begin, finish, left, bottom, right, top = start, start, 0.0, 0.0, 0.0, 0.0
+    longest = 0
     for word in _WORD.finditer(text, start, end):
         first = boxes(word.start())
         last = boxes(word.end() - 1) if word.end() - word.start() > 1 else first
@@ -202,10 +201,11 @@ def _words(text: str, start: int, end: int, boxes: Callable[[int], Box]) -> Iter
             yield Piece(text[begin:finish], left, bottom, right, top)
             finish = start
         if finish == start:
-            begin, left, bottom, top = word.start(), first[0], first[1], first[3]
+            begin, left, longest = word.start(), first[0], 0
         finish, right = word.end(), last[2]
-        if first[3] - first[1] > top - bottom:
-            bottom, top = first[1], first[3]
+        # The longest word tells the height of the type: others are raised, or set in symbols.
+        if word.end() - word.start() > longest:
+            longest, bottom, top = word.end() - word.start(), first[1], first[3]
     if finish > start:
         yield Piece(text[begin:finish], left, bottom, right, top)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
+from dataclasses import replace
 from io import BytesIO
 from typing import TYPE_CHECKING
 
@@ -21,7 +22,7 @@ _PROBLEMS = {
     "scanned": "no text layer",
     "damaged": "damaged",
     "invisible": "invisible text, as text recognition leaves it",
-    "outside": "text outside the visible page left out",
+    "outside": "text outside the visible page",
 }
 
 
@@ -94,8 +95,9 @@ def _marks(outline: list[Bookmark], large: list[Bookmark]) -> list[Bookmark]:
     """The outline after the title on the first page; else what is set large, if it is enough."""
     if not outline:
         return large if len(large) > 2 else []
-    first = [mark for mark in large if mark.page == 0]
-    return sorted(first, key=lambda mark: mark.size)[-1:] + outline
+    first = [replace(mark, level=1) for mark in large if mark.page == 0]
+    # The name of a journal may be set larger than the title.
+    return sorted(first, key=lambda mark: (" " in mark.title, mark.size))[-1:] + outline
 
 
 def _comments(page: PdfPage) -> str:

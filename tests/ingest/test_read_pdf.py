@@ -209,11 +209,11 @@ def test_invisible_text_is_read_and_named() -> None:
     assert pdf.notes == ("invisible text, as text recognition leaves it: page 1",)
 
 
-def test_text_beside_the_page_is_left_out_and_named() -> None:
-    drawn = "BT /F1 12 Tf 72 700 Td (inside) Tj 0 300 Td (far above) Tj ET"
+def test_text_beside_the_page_is_read_and_named() -> None:
+    drawn = "BT /F1 12 Tf 72 1000 Td (far above) Tj 0 -300 Td (inside) Tj ET"
     pdf = document(make_drawn_pdf(drawn))
-    assert pdf.text == "inside\n"
-    assert pdf.notes == ("text outside the visible page left out: page 1",)
+    assert pdf.text.split() == ["far", "above", "inside"]
+    assert pdf.notes == ("text outside the visible page: page 1",)
 
 
 def test_a_page_set_sideways_reads_like_one_set_upright() -> None:
