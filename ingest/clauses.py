@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 _MARK = re.compile(
     r"^[ \t\u3000]*(?:"
@@ -30,9 +31,8 @@ class Clause:
 
 def clauses(text: str) -> tuple[Clause, ...]:
     """The clauses in order; each ends where the next one, inner or not, begins."""
-    found = list(_labels(text))
-    ends = [*(start for _, start in found[1:]), len(text)]
-    return tuple(Clause(label, start, end) for (label, start), end in zip(found, ends, strict=True))
+    found = [*_labels(text), ("", len(text))]
+    return tuple(Clause(label, start, end) for (label, start), (_, end) in pairwise(found))
 
 
 def _labels(text: str) -> Iterator[tuple[str, int]]:

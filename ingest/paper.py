@@ -116,15 +116,18 @@ def _entries(document: Document, start: int) -> Iterator[Segment]:
 
 
 def _named_starts(text: str, start: int, end: int) -> Iterator[int]:
-    previous = "."
-    position = start
+    """Where a line begins like a name after the end of an entry, and a year follows."""
+    previous, position = ".", start
+    openings: list[int] = []
     for line in text[start:end].split("\n"):
-        if line.strip():
-            opens = not previous or _ENTRY_END.search(previous)
-            if opens and _AUTHOR.match(line.lstrip()):
-                yield position
+        after_end = not previous or _ENTRY_END.search(previous)
+        if line.strip() and after_end and _AUTHOR.match(line.lstrip()):
+            openings.append(position)
         previous = line.rstrip()
         position += len(line) + 1
+    for first, last in pairwise([*openings, end]):
+        if _YEAR.search(text, first, last):
+            yield first
 
 
 def _stretch(document: Document, start: int, end: int) -> Segment:

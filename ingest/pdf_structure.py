@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from longctx.ingest.document import Heading, Page
 from longctx.ingest.pdf_layout import Row, row_text
-from longctx.ingest.pdf_text import LINE_HYPHENS, restored, single_line
+from longctx.ingest.pdf_text import LINE_HYPHENS, single_line
 
 # A heading is set this much larger than the text, or more.
 _LARGER = 1.07
@@ -108,7 +108,7 @@ def _titles(rows: Iterable[Row], number: int, least: float) -> Iterator[tuple[st
 
 
 def _hyphens_joined(title: str) -> str:
-    return re.sub(rf"[{LINE_HYPHENS}] ?", "", restored(title))
+    return re.sub(rf"[{LINE_HYPHENS}] ?", "", title)
 
 
 def _is_title(text: str) -> bool:

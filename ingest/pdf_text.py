@@ -46,13 +46,15 @@ _FROM_DINGBATS = {
 }
 
 
-def restored(text: str) -> str:
-    """The text of a page, its letters in place of the ornaments whose names they bear.
+def restored(texts: Sequence[str]) -> Sequence[str]:
+    """The texts of a page, its letters in place of the ornaments whose names they bear.
 
     A page is restored where a tenth of it is ornaments: a real one stands alone.
     """
-    ornaments = sum(map(len, _SYMBOLS.findall(text)))
-    return text.translate(_FROM_DINGBATS) if ornaments * 10 > len(text) else text
+    ornaments = sum(len(_SYMBOLS.findall(text)) for text in texts)
+    if ornaments * 10 <= sum(map(len, texts)):
+        return texts
+    return [text.translate(_FROM_DINGBATS) for text in texts]
 
 
 def is_garbled(text: str) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 
 from longctx.ingest.pdf_layout import CELL_GAP, Piece
 from longctx.ingest.pdf_structure import Bookmark
-from longctx.ingest.pdf_text import LINE_HYPHENS
+from longctx.ingest.pdf_text import LINE_HYPHENS, restored
 
 _LINE = re.compile(r"\S[^\r\n]*")
 _WORD = re.compile(rf"[^\s{LINE_HYPHENS}]+[{LINE_HYPHENS}]?|[{LINE_HYPHENS}]")
@@ -185,7 +185,8 @@ def _pieces(textpage: Any, visible: Box) -> tuple[list[Piece], list[str]]:
         for piece in pieces
     ):
         problems.append("outside")
-    return pieces, problems
+    texts = restored([piece.text for piece in pieces])
+    return [piece._replace(text=text) for piece, text in zip(pieces, texts, strict=True)], problems
 
 
 def _words(text: str, start: int, end: int, boxes: Callable[[int], Box]) -> Iterator[Piece]:

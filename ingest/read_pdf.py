@@ -12,7 +12,7 @@ from longctx.ingest.document import Document, Page, Skipped, Source
 from longctx.ingest.pdf_layout import Piece, page_text, reading_order
 from longctx.ingest.pdf_running import without_running
 from longctx.ingest.pdf_structure import Bookmark, large_type, placed
-from longctx.ingest.pdf_text import clean, is_garbled, restored, single_line, without_line_hyphens
+from longctx.ingest.pdf_text import clean, is_garbled, single_line, without_line_hyphens
 from longctx.ingest.pdfium_pages import PdfPage, Unreadable, pdfium_pages
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def read_pdf(source: Source, data: bytes, settings: ReadSettings) -> Document | 
             return Skipped(source.name, str(trouble))
     rows, note = without_running([reading_order(page.pieces) for page in found])
     texts = [page_text(page) for page in rows]
-    texts = [clean(text) for text in without_line_hyphens([restored(text) for text in texts])]
+    texts = [clean(text) for text in without_line_hyphens(texts)]
     texts = [text + _comments(page) for text, page in zip(texts, found, strict=True)]
     joined = "".join(texts)
     if not joined:

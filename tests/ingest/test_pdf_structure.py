@@ -32,12 +32,12 @@ def test_larger_type_is_a_heading_and_the_largest_the_highest() -> None:
 def test_text_in_several_sizes_and_turned_labels_give_no_headings() -> None:
     code = [row("x <- read(y); plot(x, y); z <- f(x)", 8, 30 + n) for n in range(40)]
     turned = [Piece("Turned label of an axis", 50.0, 100.0, 60.0, 300.0)]
-    labels = [row("Density", 15, 80), row("Density", 15, 90)]
+    labels = [row("Density", 15, 80), *body(81, 3), row("Density", 15, 90)]
     assert large_type([[*body(0), *code, turned, *labels]]) == []
 
 
 def test_titles_are_placed_where_they_stand_in_the_text() -> None:
-    text = "Intro\nsee First part\n1 First\npart\ntext\n"
+    text = "Intro\nas you may see in First part\n1 First\npart\ntext\n"
     pages = [Page(1, 0, len(text))]
     start = text.index("1 First")
     assert placed(text, pages, [Bookmark(0, "First part", 1)]) == [Heading(start, "First part", 1)]

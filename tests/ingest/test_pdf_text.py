@@ -42,10 +42,10 @@ def test_ligatures_without_a_name_are_told_by_their_letters() -> None:
 
 def test_letters_that_bear_the_names_of_ornaments_are_restored() -> None:
     text = "♠❡t❤♦❞s ❢♦r ✜tt✐♥❣ ❧✐♥❡❛r ♠✐①❡❞ ♠♦❞❡❧s ✕ ✷✵✷✷✳"
-    assert restored(text) == "methods for fitting linear mixed models – 2022."
-    assert is_garbled(text) and not is_garbled(restored(text))
+    assert restored([text, "✸"]) == ["methods for fitting linear mixed models – 2022.", "3"]
+    assert is_garbled(text)
 
 
 def test_real_ornaments_stay() -> None:
     text = "➓ A list of many things: ✓ done ✗ not done, and the four suits of cards ♠ ♥ ♦ ♣ too"
-    assert restored(text) == text
+    assert restored([text]) == [text]
