@@ -29,7 +29,7 @@ def gather(command: str, paths: Sequence[str] | None, options: SourceOptions) ->
         UsageFault: no path, and stdin is a terminal.
         InputError: a path that does not exist, or nothing to read in any.
     """
-    from longctx.ingest.read import read_all
+    from longctx.ingest.read import ReadSettings, read_all
     from longctx.ingest.walk import walk
 
     names, data = with_stdin(command, paths)
@@ -39,7 +39,7 @@ def gather(command: str, paths: Sequence[str] | None, options: SourceOptions) ->
         include=tuple(options.include or ()),
         exclude=tuple(options.exclude or ()),
     )
-    documents, unread = read_all(walked.sources)
+    documents, unread = read_all(walked.sources, ReadSettings(password=options.password))
     return Gathered(tuple(documents), (*walked.skipped, *unread))
 
 

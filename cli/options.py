@@ -54,6 +54,9 @@ class SourceOptions:
     exclude: Annotated[
         list[str] | None, typer.Option(help="Leave out what matches GLOB.", metavar="GLOB")
     ] = None
+    password: Annotated[
+        str, typer.Option(help="Opens encrypted files.", metavar="TEXT", show_default=False)
+    ] = ""
     focus: Annotated[
         str, typer.Option(help="Names, globs or words: --fit keeps what matches first.")
     ] = ""

@@ -40,7 +40,10 @@ _CHINESE = re.compile(
     r"^(?:第[零〇一二三四五六七八九十百千万两０-９0-9]{1,8}(?P<unit>[卷部篇编編集回章节節折幕条條])"
     r"|(?:序章?|楔子|引子|尾声|后记|後記)$)"
 )
-_CHINESE_LEVELS = {"卷": 1, "部": 1, "篇": 1, "编": 1, "編": 1, "集": 1, "节": 3, "節": 3}
+_CHINESE_LEVELS = dict.fromkeys("卷部篇编編集", 1) | dict.fromkeys("节節", 3)
+# A clause goes on with its text, set off by a space: 第三条　甲方应当...
+_CHINESE_CLAUSE = re.compile(r"^(第[^条條]+[条條](?:[ \u3000:：、]+|$)[^。；;\n]{0,40})")
+_CHINESE_CLAUSE_LEVEL = 4
 # A section title of a paper: a number, then words that begin with a capital, and no page number.
 _SECTION = re.compile(
     r"^\d{1,2}(?:\.\d{1,2}){0,3}\.?\s+(?=.*[^\W\d_]{3})[^\W\d_a-z][^=|{}<>∈≤≥±]{2,70}(?<![\d.,;:])$"
@@ -161,6 +164,9 @@ def _underlined(title: _Line, underline: _Line) -> bool:
 
 def _chinese(line: _Line, stripped: str) -> Heading | None:
     match = _CHINESE.match(stripped)
+    if match is not None and match["unit"] in ("条", "條"):
+        clause = _CHINESE_CLAUSE.match(stripped)
+        return Heading(line.start, clause[1], _CHINESE_CLAUSE_LEVEL) if clause else None
     if match is None or len(stripped) > 50 or stripped[-1] in "。，；,;":
         return None
     return Heading(line.start, stripped, _CHINESE_LEVELS.get(match["unit"] or "", 2))

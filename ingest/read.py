@@ -5,34 +5,57 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path, PurePath
 
 from longctx.ingest.document import Document, Skipped, Source
 from longctx.ingest.read_pdf import read_pdf
 from longctx.ingest.read_text import read_text
 
-Reader = Callable[[Source, bytes], Document | Skipped]
-
-MAGIC: dict[bytes, Reader] = {b"%PDF-": read_pdf}
-SUFFIXES: dict[str, Reader] = {".pdf": read_pdf}
 MAX_BYTES = 1 << 28
 
 
-def read(source: Source) -> Document | Skipped:
+@dataclass(frozen=True, slots=True)
+class ReadSettings:
+    """What a user can say of how Sources are read.
+
+    `password` opens encrypted files.
+    """
+
+    password: str = ""
+
+
+DEFAULTS = ReadSettings()
+Reader = Callable[[Source, bytes, ReadSettings], Document | Skipped]
+PlainReader = Callable[[Source, bytes], Document | Skipped]
+
+
+def plain(reader: PlainReader) -> Reader:
+    """The reader as one that takes settings and has no use for them."""
+    return lambda source, data, settings: reader(source, data)
+
+
+MAGIC: dict[bytes, Reader] = {b"%PDF-": read_pdf}
+SUFFIXES: dict[str, Reader] = {".pdf": read_pdf}
+
+
+def read(source: Source, settings: ReadSettings = DEFAULTS) -> Document | Skipped:
     """The Document in a Source, or why there is none."""
     data = source.data if source.path is None else _bytes(source.path)
     assert data is not None, "a Source has a path or data"
     if isinstance(data, str):
         return Skipped(source.name, data)
-    return _reader(source.name, data)(source, data)
+    return _reader(source.name, data)(source, data, settings)
 
 
-def read_all(sources: Iterable[Source]) -> tuple[list[Document], list[Skipped]]:
+def read_all(
+    sources: Iterable[Source], settings: ReadSettings = DEFAULTS
+) -> tuple[list[Document], list[Skipped]]:
     """The Documents in the Sources, in order, and what was skipped."""
     documents: list[Document] = []
     skipped: list[Skipped] = []
     for source in sources:
-        item = read(source)
+        item = read(source, settings)
         if isinstance(item, Document):
             documents.append(item)
         else:
@@ -44,7 +67,7 @@ def _reader(name: str, data: bytes) -> Reader:
     for magic, reader in MAGIC.items():
         if data.startswith(magic):
             return reader
-    return SUFFIXES.get(PurePath(name).suffix.lower(), read_text)
+    return SUFFIXES.get(PurePath(name).suffix.lower(), plain(read_text))
 
 
 def _bytes(path: Path) -> bytes | str:

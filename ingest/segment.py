@@ -152,7 +152,7 @@ def _prose(document: Document) -> Iterable[Heading]:
 
 
 def _paper(document: Document) -> Iterable[Heading]:
-    return section_headings(document.text)
+    return section_headings(document.text) or prose_headings(document.text)
 
 
 _STRUCTURES: dict[str, Callable[[Document], Iterable[Heading]]] = {

@@ -60,6 +60,20 @@ def test_chinese_chapters() -> None:
     ]
 
 
+def test_chinese_clauses_stand_below_their_chapter_and_references_to_them_do_not() -> None:
+    text = (
+        "第一章 总则\n第一条　为了保护当事人的合法权益，制定本法。\n第二条 本法所称合同是协议。\n"
+        "第二条规定的协议除外。\n第二章 合同的订立\n第三条\n当事人应当具有相应的能力。\n"
+    )
+    assert outline(text) == [
+        (1, "第一章 总则"),
+        (2, "第一条　为了保护当事人的合法权益，制定本法"),
+        (2, "第二条 本法所称合同是协议"),
+        (1, "第二章 合同的订立"),
+        (2, "第三条"),
+    ]
+
+
 def test_numbers_that_do_not_count_on_are_no_headings() -> None:
     text = (
         "1. First.\n\nIn 1999 there were\n\n12 apples and\n\n2. Second.\n\n2.1 Inner part\n\n"

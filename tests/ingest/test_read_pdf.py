@@ -3,6 +3,9 @@ from pathlib import Path
 import pytest
 
 from longctx.ingest.document import Document, Heading, Skipped, Source
+from longctx.ingest.pdf_layout import Piece
+from longctx.ingest.pdfium_pages import PdfPage
+from longctx.ingest.read import ReadSettings
 from longctx.ingest.read_pdf import read_pdf
 
 
@@ -49,12 +52,22 @@ def make_pdf(pages: list[list[str]], *, outline: list[tuple[str, int]] | None = 
     return data + head + table + trailer + b"startxref\n%d\n%%%%EOF" % len(data)
 
 
-def read(data: bytes) -> Document | Skipped:
-    return read_pdf(Source("a.pdf", data=data), data)
+def make_drawn_pdf(stream: str, resources: str = "") -> bytes:
+    """A PDF of one page that draws `stream`, with further entries of the page."""
+    plain = "BT /F1 12 Tf 72 720 Td (@@) Tj 0 -14 Td ET"
+    data = make_pdf([["@@"]]).replace(
+        f"<</Length {len(plain)}>>\nstream\n{plain}".encode(),
+        f"<</Length {len(stream)}>>\nstream\n{stream}".encode(),
+    )
+    return data.replace(b"/MediaBox", f"{resources}/MediaBox".encode())
 
 
-def document(data: bytes) -> Document:
-    item = read(data)
+def read(data: bytes, password: str = "") -> Document | Skipped:
+    return read_pdf(Source("a.pdf", data=data), data, ReadSettings(password=password))
+
+
+def document(data: bytes, password: str = "") -> Document:
+    item = read(data, password)
     assert isinstance(item, Document)
     return item
 
@@ -72,7 +85,7 @@ def test_every_page_has_its_text_and_its_exact_range() -> None:
 
 def test_the_hyphen_at_a_line_end_is_joined_and_the_one_inside_a_line_stays() -> None:
     pdf = document(make_pdf([["an inter-", "national well-known law"]]))
-    assert pdf.text == "an international well-known law\n"
+    assert pdf.text == "an international\nwell-known law\n"
 
 
 def test_a_compound_keeps_its_hyphen_at_a_line_end() -> None:
@@ -81,17 +94,20 @@ def test_a_compound_keeps_its_hyphen_at_a_line_end() -> None:
             [["a non-native package, non-", "native too, Build-", "Depends and inter-", "nal"]]
         )
     )
-    assert pdf.text == "a non-native package, non-native too, Build-Depends and internal\n"
+    assert pdf.text == ("a non-native package, non-native\ntoo, Build-Depends\nand internal\n")
 
 
-def test_pages_without_text_are_named() -> None:
-    pdf = document(make_pdf([["one"], [], [], ["four"], []]))
-    assert pdf.notes == ("no text layer: pages 2-3, 5",)
-    assert pdf.page_at(pdf.text.index("four")) == 4
+def test_pages_that_are_pictures_are_named_and_blank_ones_are_not() -> None:
+    picture = make_drawn_pdf("0 0 612 792 re f")
+    text, blank = make_pdf([["one"]]), make_pdf([[]])
+    pdf = document(joined(text, picture, picture, text, blank, picture))
+    assert pdf.notes == ("no text layer: pages 2-3, 6",)
+    assert pdf.page_at(pdf.text.rindex("one")) == 4
 
 
-def test_a_pdf_without_any_text_is_skipped_as_scanned() -> None:
-    assert read(make_pdf([[], []])) == Skipped("a.pdf", "scanned: no text layer")
+def test_a_pdf_without_any_text_is_skipped() -> None:
+    assert read(make_drawn_pdf("0 0 612 792 re f")) == Skipped("a.pdf", "scanned: no text layer")
+    assert read(make_pdf([[], []])) == Skipped("a.pdf", "empty")
 
 
 def test_the_outline_gives_headings_where_their_titles_stand() -> None:
@@ -111,23 +127,27 @@ def test_a_damaged_file_is_skipped_with_the_reason(data: bytes) -> None:
     assert read(data) == Skipped("a.pdf", "damaged, or not a PDF")
 
 
-def test_an_encrypted_file_says_that_it_needs_a_password(tmp_path: Path) -> None:
+def test_an_encrypted_file_is_read_with_its_password_and_asks_for_it_without(
+    tmp_path: Path,
+) -> None:
     from pypdf import PdfReader, PdfWriter
 
     plain = tmp_path / "plain.pdf"
     plain.write_bytes(make_pdf([["secret text"]]))
     writer = PdfWriter(clone_from=PdfReader(plain))
-    writer.encrypt("password", algorithm="RC4-128")
+    writer.encrypt("open sesame", algorithm="RC4-128")
     with open(tmp_path / "locked.pdf", "wb") as file:
         writer.write(file)
     data = (tmp_path / "locked.pdf").read_bytes()
-    assert read(data) == Skipped("a.pdf", "encrypted: it needs a password")
+    assert read(data) == Skipped("a.pdf", "encrypted: give its password with --password")
+    assert read(data, "guess") == Skipped("a.pdf", "encrypted: the password given does not open it")
+    assert document(data, "open sesame").text == "secret text\n"
 
 
 def test_what_pdfium_refuses_is_read_by_pypdf(monkeypatch: pytest.MonkeyPatch) -> None:
     import pypdfium2
 
-    def refuse(data: bytes) -> None:
+    def refuse(data: bytes, password: str | None) -> None:
         raise pypdfium2.PdfiumError("Failed to load document (PDFium: Data format error).")
 
     monkeypatch.setattr(pypdfium2, "PdfDocument", refuse)
@@ -136,21 +156,77 @@ def test_what_pdfium_refuses_is_read_by_pypdf(monkeypatch: pytest.MonkeyPatch) -
     assert len(pdf.pages) == 2
 
 
-def test_ligatures_without_a_name_are_told_by_their_letters() -> None:
-    from longctx.ingest.read_pdf import _clean
-
-    assert (
-        _clean("the \x1cnal e\x1bect of \x1ductuation \x1c 1")
-        == "the final effect of fluctuation  1\n"
-    )
-    assert _clean("\ufb01ne o\ufb03ce") == "fine office\n"
-    assert _clean("1.1 Scope . . . . . . . . 12") == "1.1 Scope ... 12\n"
-
-
 def test_text_in_a_font_without_an_encoding_is_called_garbled(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     from longctx.ingest import read_pdf as reader
 
-    monkeypatch.setattr(reader, "_with_pdfium", lambda data: (["❧❡❛st sq✉❛r❡s ✈❡rs✉s"], []))
+    page = PdfPage((Piece("\ue001\ue002st \ue003q\ue004r", 0, 0, 90, 10),))
+    monkeypatch.setattr(reader, "pdfium_pages", lambda data, password: ([page], []))
     assert document(b"").notes == ("garbled: a font without a usable encoding",)
+
+
+def joined(*files: bytes) -> bytes:
+    """One PDF of the pages of several."""
+    from io import BytesIO
+
+    from pypdf import PdfWriter
+
+    writer, data = PdfWriter(), BytesIO()
+    for file in files:
+        writer.append(BytesIO(file))
+    writer.write(data)
+    return data.getvalue()
+
+
+def test_what_is_written_into_a_form_is_read() -> None:
+    field = (
+        "/Annots[<</Type/Annot/Subtype/Widget/Rect[140 600 340 620]/FT/Tx/T(name)/V(Ada Byron)"
+        "/DA(/F1 12 Tf 0 g)/F 4/AP<</N 9 0 R>>>>]"
+    )
+    data = make_drawn_pdf("BT /F1 12 Tf 72 604 Td (Name:) Tj ET", field)
+    look = "BT /F1 12 Tf 2 4 Td (Ada Byron) Tj ET"
+    form = (
+        f"9 0 obj\n<</Type/XObject/Subtype/Form/BBox[0 0 200 20]/Length {len(look)}"
+        f"/Resources<</Font<</F1 3 0 R>>>>>>\nstream\n{look}\nendstream\nendobj\nxref"
+    )
+    assert document(data.replace(b"xref", form.encode(), 1)).text == "Name:  Ada Byron\n"
+
+
+def test_comments_stand_below_their_page() -> None:
+    notes = (
+        "/Annots[<</Type/Annot/Subtype/Text/Rect[1 1 9 9]/T(Ada)/Contents(Is this so?)>>"
+        "<</Type/Annot/Subtype/Link/Rect[1 1 9 9]/Contents(no comment)>>]"
+    )
+    pdf = document(make_drawn_pdf("BT /F1 12 Tf 72 604 Td (A claim.) Tj ET", notes))
+    assert pdf.text == "A claim.\n[comment] Ada: Is this so?\n"
+    assert pdf.pages[0].end == len(pdf.text)
+
+
+def test_invisible_text_is_read_and_named() -> None:
+    pdf = document(make_drawn_pdf("BT 3 Tr /F1 12 Tf 72 700 Td (as scanned) Tj ET"))
+    assert pdf.text == "as scanned\n"
+    assert pdf.notes == ("invisible text, as text recognition leaves it: page 1",)
+
+
+def test_text_beside_the_page_is_read_and_named() -> None:
+    drawn = "BT /F1 12 Tf 72 1000 Td (far above) Tj 0 -300 Td (inside) Tj ET"
+    pdf = document(make_drawn_pdf(drawn))
+    assert pdf.text.split() == ["far", "above", "inside"]
+    assert pdf.notes == ("text outside the visible page: page 1",)
+
+
+def test_a_page_set_sideways_reads_like_one_set_upright() -> None:
+    cells = [("Name", 100), ("Weight", 300), ("Oak", 100), ("heavy", 300)]
+    places = [(x, 700 - 20 * (index // 2)) for index, (_, x) in enumerate(cells)]
+    upright = " ".join(
+        f"BT /F1 12 Tf 1 0 0 1 {x} {y} Tm ({text}) Tj ET"
+        for (text, _), (x, y) in zip(cells, places, strict=True)
+    )
+    sideways = " ".join(
+        f"BT /F1 12 Tf 0 1 -1 0 {800 - y} {x} Tm ({text}) Tj ET"
+        for (text, _), (x, y) in zip(cells, places, strict=True)
+    )
+    expected = "Name  Weight\nOak  heavy\n"
+    assert document(make_drawn_pdf(upright)).text == expected
+    assert document(make_drawn_pdf(sideways)).text == expected
