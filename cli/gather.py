@@ -30,6 +30,7 @@ def gather(command: str, paths: Sequence[str] | None, options: SourceOptions) ->
         InputError: a path that does not exist, or nothing to read in any.
     """
     from longctx.ingest.read import read_all
+    from longctx.ingest.read_settings import ReadSettings
     from longctx.ingest.walk import walk
 
     names, data = with_stdin(command, paths)
@@ -39,7 +40,7 @@ def gather(command: str, paths: Sequence[str] | None, options: SourceOptions) ->
         include=tuple(options.include or ()),
         exclude=tuple(options.exclude or ()),
     )
-    documents, unread = read_all(walked.sources)
+    documents, unread = read_all(walked.sources, ReadSettings(changes=options.changes))
     return Gathered(tuple(documents), (*walked.skipped, *unread))
 
 

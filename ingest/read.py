@@ -8,31 +8,39 @@ from collections.abc import Callable, Iterable
 from pathlib import Path, PurePath
 
 from longctx.ingest.document import Document, Skipped, Source
+from longctx.ingest.read_docx import read_docx
 from longctx.ingest.read_pdf import read_pdf
+from longctx.ingest.read_settings import ReadSettings
 from longctx.ingest.read_text import read_text
 
 Reader = Callable[[Source, bytes], Document | Skipped]
+SettledReader = Callable[[Source, bytes, ReadSettings], Document | Skipped]
 
 MAGIC: dict[bytes, Reader] = {b"%PDF-": read_pdf}
 SUFFIXES: dict[str, Reader] = {".pdf": read_pdf}
+# Readers of formats that leave the user a choice.
+SETTLED: dict[str, SettledReader] = {".docx": read_docx, ".docm": read_docx, ".dotx": read_docx}
+DEFAULTS = ReadSettings()
 MAX_BYTES = 1 << 28
 
 
-def read(source: Source) -> Document | Skipped:
+def read(source: Source, settings: ReadSettings = DEFAULTS) -> Document | Skipped:
     """The Document in a Source, or why there is none."""
     data = source.data if source.path is None else _bytes(source.path)
     assert data is not None, "a Source has a path or data"
     if isinstance(data, str):
         return Skipped(source.name, data)
-    return _reader(source.name, data)(source, data)
+    return _reader(source.name, data, settings)(source, data)
 
 
-def read_all(sources: Iterable[Source]) -> tuple[list[Document], list[Skipped]]:
+def read_all(
+    sources: Iterable[Source], settings: ReadSettings = DEFAULTS
+) -> tuple[list[Document], list[Skipped]]:
     """The Documents in the Sources, in order, and what was skipped."""
     documents: list[Document] = []
     skipped: list[Skipped] = []
     for source in sources:
-        item = read(source)
+        item = read(source, settings)
         if isinstance(item, Document):
             documents.append(item)
         else:
@@ -40,11 +48,15 @@ def read_all(sources: Iterable[Source]) -> tuple[list[Document], list[Skipped]]:
     return documents, skipped
 
 
-def _reader(name: str, data: bytes) -> Reader:
+def _reader(name: str, data: bytes, settings: ReadSettings) -> Reader:
     for magic, reader in MAGIC.items():
         if data.startswith(magic):
             return reader
-    return SUFFIXES.get(PurePath(name).suffix.lower(), read_text)
+    suffix = PurePath(name).suffix.lower()
+    if suffix in SETTLED:
+        settled = SETTLED[suffix]
+        return lambda source, data: settled(source, data, settings)
+    return SUFFIXES.get(suffix, read_text)
 
 
 def _bytes(path: Path) -> bytes | str:
