@@ -63,7 +63,9 @@ class Clauses:
         if label.composite or label.list_id in self._heading_lists:
             return True
         inside = any(item.number for item in self._open)
-        return inside and _PARENTHESIS.fullmatch(printed) is not None
+        # Below a step there are only further steps.
+        outer = label.level == 0 or any(item.list_id == label.list_id for item in self._open)
+        return inside and outer and _PARENTHESIS.fullmatch(printed) is not None
 
     def _full(self, printed: str) -> str:
         """The number with those it hangs on; one that holds them already stays as it is."""

@@ -11,6 +11,10 @@ from longctx.ingest.number_formats import numeral
 from longctx.ingest.symbol_fonts import readable
 
 NUM_LEVELS = 9
+# What "legal" numbering leaves as it is.
+_ARABIC = frozenset({"decimal", "decimalZero", "none"})
+# In the font that Word takes for it, this letter is a ring.
+_BULLETS = {"o": "◦"}
 _PLACE = re.compile(r"%([1-9])")
 
 
@@ -83,12 +87,12 @@ class Numbering:
             own = found.levels.get(place)
             if own is None or place > level:
                 return ""
-            style = "decimal" if current.legal and own.style != "none" else own.style
-            return numeral(counters.get(place, own.start), style)
+            arabic = current.legal and own.style not in _ARABIC
+            return numeral(counters.get(place, own.start), "decimal" if arabic else own.style)
 
         bullet = current.style == "bullet"
         return Label(
-            readable(current.text) if bullet else _PLACE.sub(number, current.text),
+            _BULLETS.get(current.text) or readable(current.text) if bullet else _PLACE.sub(number, current.text),
             found.counters_id,
             level,
             bullet,
