@@ -95,14 +95,14 @@ class Blocks:
         return bool(switched_on(mark, "w:vanish") and switched_on(mark, "w:specVanish"))
 
     def _paragraph(self, paragraph: Element, inline: Inline, *, outer: bool) -> Iterator[Block]:
-        text, gone = inline.text, inline.is_gone
-        label, outline = (None, None) if gone else self._label(paragraph)
+        text = inline.text
+        label, outline = self._label(paragraph)
         printed = text
         if label is not None and label.text.strip():
             indent = "  " * label.level if label.bullet else ""
             printed = f"{indent}{label.text.strip()} {text.lstrip()}".rstrip()
         if printed.strip():
-            heading = self._clauses.take(text, label, outline) if outer and not gone else None
+            heading = self._clauses.take(text, label, outline) if outer else None
             kind = "bullet" if label is not None and label.bullet else ""
             yield Block(printed, kind, *(heading or ("", 0)))
         for box in inline.boxes:

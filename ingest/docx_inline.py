@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from xml.etree.ElementTree import Element
 
-from longctx.ingest.docx_story import ADDED, REMOVED, NoteMark, Story
+from longctx.ingest.docx_story import ADDED, NoteMark, Story
 from longctx.ingest.docx_styles import switched_on
 from longctx.ingest.number_formats import numeral
 from longctx.ingest.read_settings import Changes
@@ -29,7 +29,6 @@ class Inline:
         self._story = story
         self._font = ""
         self._hidden = False
-        self._mark_removed = False
 
     @property
     def text(self) -> str:
@@ -40,20 +39,12 @@ class Inline:
                 text = text.replace(closed + opened, "")
         return "\n".join(line.rstrip() for line in text.split("\n")).strip("\n")
 
-    @property
-    def is_gone(self) -> bool:
-        """Whether the whole paragraph is shown as one that was removed."""
-        return self._mark_removed and self._is_within(*_REMOVAL)
-
-    def _is_within(self, opened: str, closed: str) -> bool:
-        text = self.text
-        return text.startswith(opened) and text.find(closed) == len(text) - len(closed)
-
     def show_mark(self, tag: str) -> None:
         """Show that the end of the paragraph was added or removed, where its text was not."""
         opened, closed = _ADDITION if tag in ADDED else _REMOVAL
-        self._mark_removed = tag in REMOVED
-        if self.pieces and not self._is_within(opened, closed):
+        text = self.text
+        within = text.startswith(opened) and text.find(closed) == len(text) - len(closed)
+        if text and not within:
             self.pieces.append(f"{opened}¶{closed}")
 
     def walk(self, element: Element) -> None:

@@ -92,7 +92,9 @@ class Numbering:
 
         bullet = current.style == "bullet"
         return Label(
-            _BULLETS.get(current.text) or readable(current.text) if bullet else _PLACE.sub(number, current.text),
+            _BULLETS.get(current.text) or readable(current.text)
+            if bullet
+            else _PLACE.sub(number, current.text),
             found.counters_id,
             level,
             bullet,

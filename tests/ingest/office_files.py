@@ -270,7 +270,7 @@ def contract() -> bytes:
             abstract(
                 3,
                 level("upperRoman", "Article %1."),
-                level("decimal", "Section %1.%2", more="<w:isLgl/>"),
+                level("decimal", "Section %1.%2"),
                 level("decimalZero", "%3)"),
             ),
             num(1, 0),
