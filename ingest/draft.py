@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from longctx.ingest.document import Heading, Page
 
@@ -37,6 +37,9 @@ class Draft:
         """Write a block below the last one."""
         if self._last is not None and not (block.kind and block.kind == self._last):
             self._put("\n")
+            if self.pages and self.pages[-1].end == self._length - 1:
+                # The blank line between two pages is the end of the first.
+                self.pages[-1] = replace(self.pages[-1], end=self._length)
         if block.level:
             self.headings.append(Heading(self._length, block.title, block.level))
         self._put(f"{block.text}\n")

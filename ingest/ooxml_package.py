@@ -8,7 +8,28 @@ from urllib.parse import unquote
 from xml.etree.ElementTree import Element
 
 from longctx.ingest.xml_tree import parse_xml
-from longctx.ingest.zip_parts import ZipParts
+from longctx.ingest.zip_parts import ZipParts, ZipRefused
+
+_MAIN_PARTS = {
+    "word/document.xml": ".docx",
+    "ppt/presentation.xml": ".pptx",
+    "xl/workbook.xml": ".xlsx",
+}
+
+
+def office_suffix(data: bytes) -> str:
+    """How the name of an office file with these bytes usually ends; "" for other files."""
+    if data.startswith(b"{\\rtf"):
+        return ".rtf"
+    if not data.startswith(b"PK\x03\x04"):
+        return ""
+    try:
+        parts = ZipParts(data)
+        if "mimetype" in parts and b"opendocument.text" in parts.read("mimetype", 200):
+            return ".odt"
+    except ZipRefused:
+        return ""
+    return next((suffix for name, suffix in _MAIN_PARTS.items() if name in parts), "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +55,7 @@ class Package:
     def main(self) -> str:
         """The name of the part that everything hangs on; "" where there is none."""
         found = self.related("", "officeDocument")
-        usual = ("word/document.xml", "ppt/presentation.xml", "xl/workbook.xml")
-        return next((name for name in (*found, *usual) if name in self.parts), "")
+        return next((name for name in (*found, *_MAIN_PARTS) if name in self.parts), "")
 
     def tree(self, name: str) -> Element | None:
         """The root of a part; None where it is not there.

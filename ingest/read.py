@@ -8,18 +8,37 @@ from collections.abc import Callable, Iterable
 from pathlib import Path, PurePath
 
 from longctx.ingest.document import Document, Skipped, Source
+from longctx.ingest.ooxml_package import office_suffix
 from longctx.ingest.read_docx import read_docx
+from longctx.ingest.read_odt import read_odt
+from longctx.ingest.read_ole import read_ole
 from longctx.ingest.read_pdf import read_pdf
+from longctx.ingest.read_pptx import read_pptx
+from longctx.ingest.read_rtf import read_rtf
 from longctx.ingest.read_settings import ReadSettings
 from longctx.ingest.read_text import read_text
+from longctx.ingest.read_xlsx import read_xlsx
 
 Reader = Callable[[Source, bytes], Document | Skipped]
 SettledReader = Callable[[Source, bytes, ReadSettings], Document | Skipped]
 
-MAGIC: dict[bytes, Reader] = {b"%PDF-": read_pdf}
-SUFFIXES: dict[str, Reader] = {".pdf": read_pdf}
+MAGIC: dict[bytes, Reader] = {b"%PDF-": read_pdf, b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1": read_ole}
+SUFFIXES: dict[str, Reader] = {
+    ".pdf": read_pdf,
+    ".pptx": read_pptx,
+    ".pptm": read_pptx,
+    ".ppsx": read_pptx,
+    ".xlsx": read_xlsx,
+    ".xlsm": read_xlsx,
+}
 # Readers of formats that leave the user a choice.
-SETTLED: dict[str, SettledReader] = {".docx": read_docx, ".docm": read_docx, ".dotx": read_docx}
+SETTLED: dict[str, SettledReader] = {
+    ".docx": read_docx,
+    ".docm": read_docx,
+    ".dotx": read_docx,
+    ".odt": read_odt,
+    ".rtf": read_rtf,
+}
 DEFAULTS = ReadSettings()
 MAX_BYTES = 1 << 28
 
@@ -53,6 +72,9 @@ def _reader(name: str, data: bytes, settings: ReadSettings) -> Reader:
         if data.startswith(magic):
             return reader
     suffix = PurePath(name).suffix.lower()
+    if suffix not in SETTLED and suffix not in SUFFIXES:
+        # A pipe has no name to tell by, and many a .doc is RTF.
+        suffix = office_suffix(data) or suffix
     if suffix in SETTLED:
         settled = SETTLED[suffix]
         return lambda source, data: settled(source, data, settings)
