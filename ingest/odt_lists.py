@@ -12,6 +12,7 @@ from longctx.ingest.symbol_fonts import readable
 _PLACE = re.compile(r"%(\d{1,2})%")
 _FORMATS = {
     "1": "decimal",
+    "01": "decimalZero",
     "i": "lowerRoman",
     "I": "upperRoman",
     "a": "lowerLetter",
@@ -80,7 +81,8 @@ def _level(item: Element) -> Level:
     number = _number(item, "text:level", 1)
     bullet = item.tag == "text:list-level-style-bullet"
     if bullet:
-        return Level(True, readable(item.get("text:bullet-char", "•")), "", 1)
+        sign = item.get("text:bullet-char", "•")
+        return Level(True, "◦" if sign == "o" else readable(sign), "", 1)
     # Newer files have the whole form, under a name of LibreOffice's own at first.
     form = item.get("style:num-list-format") or item.get("num-list-format") or ""
     if not form:

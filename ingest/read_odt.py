@@ -120,10 +120,12 @@ class _Reader:
 
     def blocks(self, container: Element, around: _List | None) -> Iterator[Block]:
         """The blocks of what is in a body, a cell, a note or an item of a list."""
+        # Only the first paragraph of an item bears its number.
+        first = around
         for child in container:
             if child.tag in ("text:p", "text:h"):
-                yield from self._paragraph(child, around)
-                around = None
+                yield from self._paragraph(child, first)
+                first = None
             elif child.tag == "text:list":
                 yield from self._list(child, around)
             elif child.tag == "table:table":
@@ -220,7 +222,7 @@ class _Reader:
             head = ", ".join(filter(None, (f"Comment by {by}" if by else "Comment", day)))
             self._after.append(Block(f"[{head}: {said}]", "beside"))
             return ""
-        if tag == "draw:text-box":
+        if tag.startswith("draw:") and child.find("text:p") is not None:
             if boxed := self.plain(child):
                 self._after.append(Block(boxed, "beside"))
             return ""

@@ -20,7 +20,7 @@ from longctx.ingest.rtf_words import (
     STARRED,
     SYMBOL_CHARSET,
 )
-from longctx.ingest.symbol_fonts import symbol
+from longctx.ingest.symbol_fonts import readable, symbol
 
 _TOKEN = re.compile(
     rb"\\([a-zA-Z]{1,32})(-?\d{1,10})? ?|\\'([0-9a-fA-F]{2})|\\([^a-zA-Z])|([{}])|([^\\{}\r\n]+)"
@@ -39,6 +39,7 @@ class _Target:
     row: list[str] = field(default_factory=list)
     done: list[Block] = field(default_factory=list)
     after: list[Block] = field(default_factory=list)
+    dropped: bool = False
 
 
 @dataclass(slots=True)
@@ -52,6 +53,9 @@ class _State:
     hidden: bool = False
     added: bool = False
     removed: bool = False
+    style: int = 0
+    outline: int = _BODY_LEVEL
+    in_table: bool = False
 
 
 def read_rtf(source: Source, data: bytes, settings: ReadSettings) -> Document | Skipped:
@@ -86,7 +90,6 @@ class _Reader:
         self._codec = "cp1252"
         self._charsets: dict[int, int] = {}
         self._outlines: dict[int, int] = {}
-        self._style, self._outline, self._in_table = 0, _BODY_LEVEL, False
         self._style_name = ""
         self._bytes = bytearray()
         self._to_skip = 0
@@ -129,7 +132,7 @@ class _Reader:
         self._flush()
         self._end_paragraph()
         for target, name in ((self._headers, "Header"), (self._footers, "Footer")):
-            joined = "\n".join(block.text for block in target.done)
+            joined = "\n".join(dict.fromkeys(block.text for block in target.done))
             target.done = [Block(f"[{name}: {joined}]")] if joined else []
         yield from (*self._headers.done, *self._body.done, *self._footers.done)
 
@@ -188,16 +191,15 @@ class _Reader:
         elif word == "plain":
             state.hidden = state.added = state.removed = False
         elif word == "pard":
-            self._style, self._outline, self._in_table = 0, _BODY_LEVEL, False
+            state.style, state.outline, state.in_table = 0, _BODY_LEVEL, False
         elif word == "s" and number is not None:
-            self._style = number
+            state.style = number
         elif word == "outlinelevel" and number is not None:
+            state.outline = number
             if state.kind == "stylesheet":
-                self._outlines[self._style] = number
-            else:
-                self._outline = number
+                self._outlines[state.style] = number
         elif word == "intbl":
-            self._in_table = True
+            state.in_table = True
 
     def _begin_note(self) -> None:
         target = self._state.target
@@ -216,8 +218,8 @@ class _Reader:
             if inner.kind == "stylesheet" and self._style_name:
                 named = _HEADING.match(self._style_name.strip().lower())
                 if named:
-                    self._outlines.setdefault(self._style, int(named[1]) - 1)
-                self._style_name, self._style = "", 0
+                    self._outlines.setdefault(inner.style, int(named[1]) - 1)
+                self._style_name = ""
             return
         if inner.target in (self._headers, self._footers):
             self._end_paragraph(inner.target)
@@ -263,9 +265,9 @@ class _Reader:
             state.target.label.append(text)
             return
         self._num_changed += state.added or state.removed
-        if state.removed and self._changes is Changes.accept:
-            return
-        if state.added and self._changes is Changes.reject:
+        undone = state.added and self._changes is Changes.reject
+        if undone or (state.removed and self._changes is Changes.accept):
+            state.target.dropped = True
             return
         if self._changes is Changes.show and (state.added or state.removed):
             text = f"[-{text}-]" if state.removed else f"{{+{text}+}}"
@@ -275,10 +277,11 @@ class _Reader:
         target = target or self._state.target
         if target is None:
             return
-        if self._in_table and target is self._body:
+        if self._state.in_table and target is self._body:
             target.pieces.append(" ")
             return
-        outline = min(self._outline, self._outlines.get(self._style, _BODY_LEVEL))
+        state = self._state
+        outline = min(state.outline, self._outlines.get(state.style, _BODY_LEVEL))
         _finish(target, outline if target is self._body else _BODY_LEVEL)
 
     def _end_cell(self) -> None:
@@ -299,7 +302,10 @@ def _taken(target: _Target) -> str:
     text = "".join(target.pieces).replace("+}{+", "").replace("-][-", "")
     if _SURROGATE.search(text):
         text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    label = "".join(target.label).strip()
+    # Of a paragraph that was removed whole, the number goes too.
+    gone = target.dropped and not text.strip()
+    label = "" if gone else readable("".join(target.label)).strip()
+    target.dropped = False
     target.pieces.clear()
     target.label.clear()
     text = "\n".join(line.rstrip() for line in text.split("\n")).strip("\n")
