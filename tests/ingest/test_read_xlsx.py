@@ -35,10 +35,11 @@ def xlsx(
     )
     relations += f'<Relationship Id="x1" Type="{R}/styles" Target="styles.xml"/>'
     relations += f'<Relationship Id="x2" Type="{R}/sharedStrings" Target="/xl/sharedStrings.xml"/>'
+    top = f'<Relationship Id="r" Target="xl/workbook.xml" Type="{R}/officeDocument"/>'
+    listed = f"<sheets>{listed}</sheets>"
     files = {
-        "_rels/.rels": f'<Relationships xmlns="{RELS}"><Relationship Id="r" Target="xl/workbook.xml"'
-        f' Type="{R}/officeDocument"/></Relationships>',
-        "xl/workbook.xml": f'<workbook {S} xmlns:r="{R}">{settings}<sheets>{listed}</sheets></workbook>',
+        "_rels/.rels": f'<Relationships xmlns="{RELS}">{top}</Relationships>',
+        "xl/workbook.xml": f'<workbook {S} xmlns:r="{R}">{settings}{listed}</workbook>',
         "xl/_rels/workbook.xml.rels": f'<Relationships xmlns="{RELS}">{relations}</Relationships>',
         "xl/styles.xml": f"<styleSheet {S}>{STYLES}</styleSheet>",
         "xl/sharedStrings.xml": f"<sst {S}>{strings}</sst>",
