@@ -1,6 +1,10 @@
+import io
 import random
 import re
+import zipfile
+from collections.abc import Callable
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 from office_files import (
@@ -437,6 +441,34 @@ def test_every_character_leads_back_to_the_xml(changes: str) -> None:
             assert isinstance(found, Document) and found.text == text + "\n"
         else:
             assert isinstance(found, Skipped)
+
+
+def test_a_long_real_document_has_every_word_of_its_xml_in_order(
+    corpus_dir: Callable[[str], Path],
+) -> None:
+    data = (corpus_dir("policy-docx") / "policy.docx").read_bytes()
+    found = document(data)
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        root = ElementTree.fromstring(archive.read("word/document.xml"))
+    space = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
+    position, covered = 0, 0
+    for element in root.iter(f"{space}t"):
+        place = found.text.find(element.text or "", position)
+        assert place >= position, (element.text, found.text[position : position + 80])
+        assert len(found.text[position:place].split()) <= 12
+        position = place + len(element.text or "")
+        covered += len(element.text or "")
+    # What is not in a run: line ends, bullets, numbers, the bars of tables, and the footnotes.
+    assert covered > 0.95 * len(found.text)
+    headings = [
+        style
+        for style in root.iter(f"{space}pStyle")
+        if re.fullmatch("Heading[1-9]", style.get(f"{space}val", ""))
+    ]
+    assert len(found.headings) == len(headings) > 300
+    assert all(
+        found.text.startswith(heading.title[:20], heading.start) for heading in found.headings
+    )
 
 
 @pytest.mark.parametrize(
