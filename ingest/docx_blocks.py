@@ -50,23 +50,24 @@ class Blocks:
 
     def _blocks(self, container: Element, *, outer: bool) -> Iterator[Block]:
         inline = Inline(self._story)
-        joined: Element | None = None
+        # Of paragraphs that are joined, the first with any text lends the whole its style.
+        first: Element | None = None
         for item in self._items(container):
             if item.tag == "w:p":
                 inline.walk(item)
                 if self._goes_on(item, inline):
-                    joined = item
+                    first = item if first is None and inline.pieces else first
                     continue
-                yield from self._paragraph(item, inline, outer=outer)
+                yield from self._paragraph(item if first is None else first, inline, outer=outer)
                 self._end_section(item)
             else:
-                if joined is not None and inline.pieces:
-                    yield from self._paragraph(joined, inline, outer=outer)
+                if first is not None:
+                    yield from self._paragraph(first, inline, outer=outer)
                 yield from self._table(item, outer=outer)
-            inline, joined = Inline(self._story), None
+            inline, first = Inline(self._story), None
         # The last paragraph of a cell or a story has nothing to join.
-        if joined is not None and inline.pieces:
-            yield from self._paragraph(joined, inline, outer=outer)
+        if first is not None:
+            yield from self._paragraph(first, inline, outer=outer)
 
     def _items(self, container: Element) -> Iterator[Element]:
         """The paragraphs and tables, with what only wraps them taken off."""

@@ -11,7 +11,7 @@ from longctx.ingest.headings import MAX_TITLE
 
 _SENTENCE = re.compile(r"(?<=[\w)\"'][\w)\"'])[.:;](?=\s|$)")
 _NOTE_MARK = re.compile(r"\[\^[^\]\n]*\]")
-_PARENTHESIS = re.compile(r"\(?\w{1,6}\)")
+_PARENTHESIS = re.compile(r"\(\w{1,6}\)|[a-zA-Z]{1,6}\)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ class Clauses:
         above = self._open[-1].number if self._open else ""
         if not above or _PARENTHESIS.fullmatch(printed) is None:
             return printed
-        return f"{above.rstrip('.')}{printed}"
+        return f"{above.rstrip('.')}{'' if printed[0] == '(' else ' '}{printed}"
 
     def _close(self, ends: Callable[[_Open], bool]) -> None:
         """Drop the first open heading that ends here, and all inside it."""

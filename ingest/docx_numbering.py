@@ -88,7 +88,7 @@ class Numbering:
             if own is None or place > level:
                 return ""
             arabic = current.legal and own.style not in _ARABIC
-            return numeral(counters.get(place, own.start), "decimal" if arabic else own.style)
+            return numeral(counters[place], "decimal" if arabic else own.style)
 
         bullet = current.style == "bullet"
         return Label(
@@ -103,6 +103,9 @@ class Numbering:
 
     def _count(self, num_id: str, found: _List, level: int) -> dict[int, int]:
         counters = self._counters.setdefault(found.counters_id, {})
+        # A level that was passed over counts as begun.
+        for place in [place for place in found.levels if place < level]:
+            counters.setdefault(place, found.levels[place].start)
         if level in found.starts and (num_id, level) not in self._restarted:
             self._restarted.add((num_id, level))
             counters[level] = found.starts[level]

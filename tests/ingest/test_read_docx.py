@@ -160,6 +160,12 @@ def test_a_level_restarts_only_after_the_level_it_names_or_never() -> None:
     assert found == ["1.", "1.1", "a)", "no 1", "1.2", "b)", "2.", "a)", "no 2"]
 
 
+def test_a_level_that_is_passed_over_counts_as_begun() -> None:
+    items = [(1, 1), (1, 0), (1, 2), (1, 1)]
+    levels = abstract(0, level("decimal", "%1."), level("decimal", "%1.%2"), level("decimal", "%3"))
+    assert numbered(levels + num(1, 0), *items) == ["1.1", "2.", "1", "2.2"]
+
+
 def test_legal_numbers_are_arabic_and_keep_their_zero() -> None:
     levels = abstract(
         1,
@@ -366,6 +372,30 @@ def test_tracked_changes_are_taken_undone_or_shown(changes: str, expected: list[
         line.strip() for line in expected
     ]
     assert ("gone" in document(data, changes).text) == (changes != "accept")
+
+
+def test_joined_paragraphs_have_the_number_of_the_first_with_text() -> None:
+    removed = mark("del")
+    data = docx(
+        p(dele("gone"), num=(1, 0), more=removed)
+        + p("a", num=(1, 0), more=removed)
+        + p("b")
+        + p("c", more=removed)
+        + p("d", num=(1, 0))
+        + p("e", num=(1, 0), more=removed)
+        + table(row("f", "g")),
+        numbering=LEGAL + num(1, 0),
+    )
+    assert lines(data) == ["1. ab", "cd", "2. e", "| f | g |"]
+
+
+def test_steps_inside_a_clause_are_no_clauses_but_letters_are() -> None:
+    lists = abstract(1, ("decimal", "%1)")) + abstract(2, ("lowerLetter", "%1)"))
+    data = docx(
+        p("Clause", num=(1, 0)) + p("step", num=(2, 0)) + p("letter", num=(3, 0)),
+        numbering=LEGAL + lists + num(1, 0) + num(2, 1) + num(3, 2),
+    )
+    assert titles(data) == [("1. Clause", 1), ("1 a) letter", 2)]
 
 
 def test_what_one_added_and_another_removed_is_in_neither_text() -> None:
