@@ -1,3 +1,5 @@
+import random
+
 import pytest
 from office_files import zipped
 
@@ -113,6 +115,20 @@ def test_hidden_and_empty_slides_are_named() -> None:
     slides = document(pptx(shape("text"), "", attributes=' show="0"'))
     assert slides.notes == ("slide 1 is hidden", "slide 2 is hidden", "slides without text: 1")
     assert len(slides.pages) == 2
+
+
+def test_every_line_leads_back_to_its_slide() -> None:
+    chance = random.Random(7)
+    for _ in range(20):
+        texts = [
+            ["".join(chance.choices("abé第三😀", k=9)) for _ in range(chance.randint(1, 5))]
+            for _ in range(chance.randint(1, 6))
+        ]
+        found = document(pptx(*(shape(*lines) for lines in texts)))
+        assert [found.text[page.start : page.end].split() for page in found.pages] == texts
+        for page, lines in zip(found.pages, texts, strict=True):
+            start = found.text.index(lines[0], page.start)
+            assert found.span(start, start + 9).first_page == page.number
 
 
 @pytest.mark.parametrize(

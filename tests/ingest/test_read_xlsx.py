@@ -1,3 +1,5 @@
+import random
+
 import pytest
 from office_files import zipped
 
@@ -169,3 +171,27 @@ def test_cells_without_addresses_follow_each_other() -> None:
 def test_bad_workbooks_are_skipped_with_the_reason(data: bytes, reason: str) -> None:
     item = read(Source("a.xlsx", data=data))
     assert isinstance(item, Skipped) and item.reason.startswith(reason)
+
+
+def test_every_cell_leads_back_to_its_place_in_the_sheet() -> None:
+    chance = random.Random(9)
+    for _ in range(20):
+        places = sorted(chance.sample([(r, col) for r in range(1, 9) for col in range(12)], 20))
+        texts = {place: f"w{chance.randrange(10**6)}é—{chance.randrange(99)}" for place in places}
+        parts = []
+        for number in range(1, 9):
+            cells = [
+                f'<c r="{chr(65 + col)}{r}" t="inlineStr"><is><t>{texts[r, col]}</t></is></c>'
+                for r, col in places
+                if r == number
+            ]
+            parts.append(row(number, *cells))
+        found = {}
+        for line in document(xlsx(rows(*parts))).text.splitlines()[2:]:
+            column = 0
+            for piece in line.split(" | "):
+                place, colon, text = piece.rpartition(": ")
+                column = ord(place[0]) - 65 if colon else column + 1
+                number = int(place[1:]) if colon else number
+                found[number, column] = text
+        assert found == texts

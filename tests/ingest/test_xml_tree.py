@@ -1,5 +1,6 @@
 import pytest
 
+from longctx.ingest import xml_tree
 from longctx.ingest.xml_tree import XmlRefused, inside, parse_xml
 
 MAIN = "http://schemas.openxmlformats.org/wordprocessingml/2006/main"
@@ -30,3 +31,15 @@ def test_names_are_short_whatever_prefix_the_file_uses(namespace: str) -> None:
 def test_document_types_and_damage_are_refused(data: bytes) -> None:
     with pytest.raises(XmlRefused):
         parse_xml(data)
+
+
+def test_more_tags_than_a_tree_can_hold_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(xml_tree, "MAX_TAGS", 10)
+    assert len(parse_xml(b"<a>" + b"<b/>" * 8 + b"</a>")) == 8
+    with pytest.raises(XmlRefused, match="more than the 10 tags"):
+        parse_xml(b"<a>" + b"<b/>" * 9 + b"</a>")
+
+
+def test_elements_however_deep_are_a_tree_like_any_other() -> None:
+    depth = 300_000
+    assert sum(1 for _ in parse_xml(b"<a>" * depth + b"</a>" * depth).iter()) == depth
