@@ -29,7 +29,8 @@ def gather(command: str, paths: Sequence[str] | None, options: SourceOptions) ->
         UsageFault: no path, and stdin is a terminal.
         InputError: a path that does not exist, or nothing to read in any.
     """
-    from longctx.ingest.read import ReadSettings, read_all
+    from longctx.ingest.read import read_all
+    from longctx.ingest.read_settings import ReadSettings
     from longctx.ingest.walk import walk
 
     names, data = with_stdin(command, paths)
@@ -39,7 +40,8 @@ def gather(command: str, paths: Sequence[str] | None, options: SourceOptions) ->
         include=tuple(options.include or ()),
         exclude=tuple(options.exclude or ()),
     )
-    documents, unread = read_all(walked.sources, ReadSettings(password=options.password))
+    settings = ReadSettings(password=options.password, changes=options.changes)
+    documents, unread = read_all(walked.sources, settings)
     return Gathered(tuple(documents), (*walked.skipped, *unread))
 
 

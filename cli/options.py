@@ -11,6 +11,8 @@ from typing import Annotated, Any, TypeVar, get_type_hints
 
 import typer
 
+from longctx.ingest.read_settings import Changes
+
 R = TypeVar("R")
 
 
@@ -60,6 +62,9 @@ class SourceOptions:
     focus: Annotated[
         str, typer.Option(help="Names, globs or words: --fit keeps what matches first.")
     ] = ""
+    changes: Annotated[
+        Changes, typer.Option(help="Tracked changes of a document: taken, undone or shown.")
+    ] = Changes.accept
     window: Annotated[
         int | None,
         typer.Option(help="Use at most this many tokens of the model's window.", min=256),

@@ -4,39 +4,33 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable
+from importlib import import_module
 from pathlib import Path, PurePath
 
 from longctx.ingest.document import Document, Skipped, Source
-from longctx.ingest.read_pdf import read_pdf
+from longctx.ingest.read_settings import ReadSettings
 from longctx.ingest.read_text import read_text
 
-MAX_BYTES = 1 << 28
-
-
-@dataclass(frozen=True, slots=True)
-class ReadSettings:
-    """What a user can say of how Sources are read.
-
-    `password` opens encrypted files.
-    """
-
-    password: str = ""
-
-
+# Each reader is a module and in it the function of the same name, imported when it is needed.
+MAGIC = {b"%PDF-": "read_pdf", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1": "read_ole"}
+SUFFIXES = {
+    ".docm": "read_docx",
+    ".docx": "read_docx",
+    ".dotx": "read_docx",
+    ".odt": "read_odt",
+    ".pdf": "read_pdf",
+    ".ppsx": "read_pptx",
+    ".pptm": "read_pptx",
+    ".pptx": "read_pptx",
+    ".rtf": "read_rtf",
+    ".xlsm": "read_xlsx",
+    ".xlsx": "read_xlsx",
+}
+# Readers of formats that leave the user a choice.
+SETTLED = frozenset({"read_docx", "read_odt", "read_pdf", "read_rtf"})
 DEFAULTS = ReadSettings()
-Reader = Callable[[Source, bytes, ReadSettings], Document | Skipped]
-PlainReader = Callable[[Source, bytes], Document | Skipped]
-
-
-def plain(reader: PlainReader) -> Reader:
-    """The reader as one that takes settings and has no use for them."""
-    return lambda source, data, settings: reader(source, data)
-
-
-MAGIC: dict[bytes, Reader] = {b"%PDF-": read_pdf}
-SUFFIXES: dict[str, Reader] = {".pdf": read_pdf}
+MAX_BYTES = 1 << 28
 
 
 def read(source: Source, settings: ReadSettings = DEFAULTS) -> Document | Skipped:
@@ -45,7 +39,7 @@ def read(source: Source, settings: ReadSettings = DEFAULTS) -> Document | Skippe
     assert data is not None, "a Source has a path or data"
     if isinstance(data, str):
         return Skipped(source.name, data)
-    return _reader(source.name, data)(source, data, settings)
+    return _read(source, data, settings)
 
 
 def read_all(
@@ -63,11 +57,29 @@ def read_all(
     return documents, skipped
 
 
-def _reader(name: str, data: bytes) -> Reader:
+def _read(source: Source, data: bytes, settings: ReadSettings) -> Document | Skipped:
+    name = _reader(source.name, data)
+    if name == "read_text":
+        return read_text(source, data)
+    reader = getattr(import_module(f"longctx.ingest.{name}"), name)
+    item: Document | Skipped = (
+        reader(source, data, settings) if name in SETTLED else reader(source, data)
+    )
+    return item
+
+
+def _reader(name: str, data: bytes) -> str:
+    """The reader of the data: by its first bytes, else by its name, else by what is in it."""
     for magic, reader in MAGIC.items():
         if data.startswith(magic):
             return reader
-    return SUFFIXES.get(PurePath(name).suffix.lower(), plain(read_text))
+    suffix = PurePath(name).suffix.lower()
+    if suffix not in SUFFIXES and data.startswith((b"PK", b"{\\rtf")):
+        from longctx.ingest.ooxml_package import office_suffix
+
+        # A pipe has no name to tell by, and many a .doc is RTF.
+        suffix = office_suffix(data) or suffix
+    return SUFFIXES.get(suffix, "read_text")
 
 
 def _bytes(path: Path) -> bytes | str:

@@ -16,7 +16,7 @@ from longctx.ingest.pdf_text import clean, is_garbled, single_line, without_line
 from longctx.ingest.pdfium_pages import PdfPage, Unreadable, pdfium_pages
 
 if TYPE_CHECKING:
-    from longctx.ingest.read import ReadSettings
+    from longctx.ingest.read_settings import ReadSettings
 
 _PROBLEMS = {
     "scanned": "no text layer",

@@ -177,6 +177,18 @@ def papers(target: Path, work: Path) -> None:
             _copy(path, target)
 
 
+def policy_docx(target: Path, work: Path) -> None:
+    """Debian Policy as a DOCX, made of its EPUB by pandoc."""
+    tool = work / "tool"
+    for package in ("pandoc", "pandoc-data", "liblua5.3-0", "libyaml-0-2", "libgmp10"):
+        shutil.copytree(_unpacked_deb(package, work), tool, dirs_exist_ok=True, symlinks=True)
+    epub = _unpacked_deb("debian-policy", work) / _DOC / "debian-policy/policy.epub"
+    libraries = ":".join(str(path) for path in sorted(tool.glob("usr/lib/*-linux-gnu*")))
+    pandoc = ["env", f"LD_LIBRARY_PATH={libraries}", str(tool / "usr/bin/pandoc")]
+    pandoc.append(f"--data-dir={tool / 'usr/share/pandoc/data'}")
+    _run([*pandoc, str(epub), "-o", str(target / "policy.docx")], work)
+
+
 _DOC = "usr/share/doc"
 _PAPER_PACKAGES = (
     "rcpp lme4 flexmix kernlab surveillance strucchange vcd zoo sandwich multcomp spacetime tm"
@@ -196,6 +208,7 @@ CORPORA: dict[str, Fetch] = {
     "blns": npm_files("blns", "resources/blns."),
     "chinese-poetry": chinese_poetry,
     "fortunes-zh": deb_files("fortunes-zh", "usr/share/games/fortunes/*[!t]"),
+    "policy-docx": policy_docx,
     "developers-reference": deb_files(
         "developers-reference", "usr/share/developers-reference/developers-reference.*"
     ),

@@ -1,4 +1,5 @@
 import pytest
+from office_files import dele, docx, ins, p
 
 COMMANDS = [["ask", "-q", "why?"], ["review"], ["summarize"], ["pack"], ["plan"]]
 
@@ -39,3 +40,19 @@ def test_globs_choose_and_leave_out(run, model, tmp_path):
         (tmp_path / "work" / name).write_text("x = 1\n")
     out = run("pack", ".", "--include", "*.py", "--exclude", "b.*").out
     assert [name for name in ("a.py", "b.py", "c.txt") if name in out] == ["a.py"]
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        ([], "pay in sixty days"),
+        (["--changes", "reject"], "pay in thirty days"),
+        (["--changes", "show"], "pay in [-thirty-]{+sixty+} days"),
+    ],
+)
+def test_tracked_changes_are_read_as_the_option_says(run, model, tmp_path, flags, expected):
+    data = docx(p("pay in ", dele("thirty"), ins("sixty"), " days"))
+    (tmp_path / "work" / "a.docx").write_bytes(data)
+    code, out, _ = run("pack", "a.docx", *flags)
+    assert code == 0
+    assert expected in out

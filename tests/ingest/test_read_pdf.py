@@ -5,8 +5,8 @@ import pytest
 from longctx.ingest.document import Document, Heading, Skipped, Source
 from longctx.ingest.pdf_layout import Piece
 from longctx.ingest.pdfium_pages import PdfPage
-from longctx.ingest.read import ReadSettings
 from longctx.ingest.read_pdf import read_pdf
+from longctx.ingest.read_settings import ReadSettings
 
 
 def make_pdf(pages: list[list[str]], *, outline: list[tuple[str, int]] | None = None) -> bytes:
