@@ -8,13 +8,21 @@ from collections.abc import Callable, Iterable
 from pathlib import Path, PurePath
 
 from longctx.ingest.document import Document, Skipped, Source
+from longctx.ingest.read_epub import read_epub
+from longctx.ingest.read_html import read_html
 from longctx.ingest.read_pdf import read_pdf
 from longctx.ingest.read_text import read_text
 
 Reader = Callable[[Source, bytes], Document | Skipped]
 
 MAGIC: dict[bytes, Reader] = {b"%PDF-": read_pdf}
-SUFFIXES: dict[str, Reader] = {".pdf": read_pdf}
+SUFFIXES: dict[str, Reader] = {
+    ".epub": read_epub,
+    ".htm": read_html,
+    ".html": read_html,
+    ".pdf": read_pdf,
+    ".xhtml": read_html,
+}
 MAX_BYTES = 1 << 28
 
 
