@@ -164,6 +164,18 @@ class Segment:
         return self.document.span(self.start, self.end)
 
 
+def numbered(unit: str, numbers: list[int]) -> str:
+    """Numbers in ascending order with their unit: `page 3` or `pages 3-7, 9`."""
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and runs[-1][-1] == number - 1:
+            runs[-1][1:] = [number]
+        else:
+            runs.append([number])
+    listed = ", ".join("-".join(map(str, run)) for run in runs)
+    return f"{unit}{'s' if len(numbers) > 1 else ''} {listed}"
+
+
 def printable(name: str) -> str:
     r"""The name in characters that a terminal shows as they are, never two names as one.
 

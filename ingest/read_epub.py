@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from itertools import groupby
 
-from longctx.ingest.document import Document, Heading, Page, Skipped, Source
+from longctx.ingest.document import Document, Heading, Page, Skipped, Source, numbered
 from longctx.ingest.epub_package import Entry, Package, lock, read_package
 from longctx.ingest.page_text import PageText, page_text
 from longctx.ingest.read_html import decode_markup
@@ -13,6 +13,8 @@ from longctx.ingest.zipped import Unreadable, member, open_zip
 
 # All the chapters of a book together may take as much as one file read plainly.
 MAX_BYTES = 1 << 28
+# Two headings of one title this close are one.
+NEAR = 40
 
 
 def read_epub(source: Source, data: bytes) -> Document | Skipped:
@@ -87,9 +89,9 @@ def _notes(package: Package, book: _Book, pages: list[Page]) -> str:
         if name in book.troubles:
             notes.append(f"chapter {page.number} ({name}): {book.troubles[name]}")
         elif page.start == page.end:
-            bare.append(str(page.number))
+            bare.append(page.number)
     if bare:
-        notes.append(f"no text in chapter{'s' if len(bare) > 1 else ''} {', '.join(bare)}")
+        notes.append(f"no text in {numbered('chapter', bare)}")
     return "; ".join(notes)
 
 
@@ -115,22 +117,37 @@ def _headings(
     ]
     found: list[Heading] = []
     element, level = 1, 1
-    # A listed heading comes first at its place: the sort is stable.
-    everything = sorted(
-        [*((0, item) for item in listed), *((1, item) for item in stated)],
-        key=lambda pair: (pair[1].start, pair[0]),
+    # At one place the listed heading comes first.
+    pairs = sorted(
+        [(item.start, 0, item) for item in listed]
+        + [(item.start, 1, item) for item in _without_listings(stated, listed, chapters)],
+        key=lambda pair: pair[:2],
     )
-    for start, group in groupby(everything, key=lambda pair: pair[1].start):
+    for start, group in groupby(pairs, key=lambda pair: pair[0]):
         same = list(group)
-        from_contents = [item for rank, item in same if rank == 0]
-        from_text = [item for rank, item in same if rank == 1]
-        if from_text and from_contents:
-            element, level = from_text[0].level, from_contents[0].level
-        title = (from_text or from_contents)[0].title
-        depth = (
-            from_contents[0].level
-            if from_contents
-            else max(1, level + from_text[0].level - element)
-        )
-        found.append(Heading(start, title, depth))
+        first, last = same[0], same[-1]
+        if first[1] == 0:
+            level = first[2].level
+            element = last[2].level if last[1] else element
+        depth = level if first[1] == 0 else max(1, level + first[2].level - element)
+        title = last[2].title
+        # The contents lead to the file, and the title stands there below the number of the chapter.
+        if not (found and found[-1].title == title and start - found[-1].start < NEAR):
+            found.append(Heading(start, title, depth))
     return found
+
+
+def _without_listings(
+    stated: list[Heading], listed: list[Heading], chapters: dict[str, tuple[int, PageText]]
+) -> list[Heading]:
+    """The headings in the text without those of a page of contents, which come again later."""
+    last_place: dict[str, int] = {}
+    for heading in (*stated, *listed):
+        last_place[heading.title] = max(heading.start, last_place.get(heading.title, 0))
+    starts = [*(heading.start for heading in stated[1:]), -1]
+    return [
+        heading
+        for heading, after in zip(stated, starts, strict=True)
+        if last_place[heading.title] == heading.start
+        or after - heading.start > 2 * len(heading.title) + 2
+    ]
