@@ -12,7 +12,7 @@ from longctx.ingest.markup import attributes, tokens
 
 # Media types of chapters; anything else in the reading order is a picture or the like.
 _TEXTUAL = re.compile(r"html|dtbook|^text/|^$")
-_PAGE_NAME = re.compile(r"\.(?:xhtml|html|htm|xml)$", re.I)
+_PAGE_NAME = re.compile(r"\.(?:xhtml|html|htm)$", re.I)
 # Fonts are scrambled with these; they lock no text.
 _FONT_SCRAMBLING = re.compile(r"idpf\.org/2008/embedding|ns\.adobe\.com/pdf/enc#RC", re.I)
 _LOCKS = (

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass, field
 
 _INVISIBLE = re.compile("[\xad\u200b\u2060\ufeff]")
+_BAR = " | "
 
 
 @dataclass(slots=True)
@@ -16,7 +17,6 @@ class Row:
     length: int
     num_cells: int = 0
     begins: bool = True
-    has_text: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,40 +85,51 @@ class Flow:
         if not words:
             self.space = self.space or bool(data)
             return
-        if not self._begin_block() and (self.space or data[0].isspace()):
-            self.add(" ")
-        if self.source:
-            self.origins.append((self.length, offset + len(data) - len(data.lstrip())))
+        offset += len(data) - len(data.lstrip())
+        if not self._begin_block(offset):
+            self.add(" " * (self.space or data[0].isspace()))
+            self._comes_from(offset)
         self.add(" ".join(words))
         self.space = data[-1].isspace()
 
     def lines(self, data: str, offset: int) -> None:
         """Write text whose lines and spaces stay as they are."""
-        self._begin_block(indented=False)
+        self._begin_block(offset, indented=False)
         for number, line in enumerate(data.split("\n")):
             if number:
                 self.add("\n")
                 offset = self._next_line(offset)
-            if self.source and line:
-                self.origins.append((self.length, offset))
+            if line:
+                self._comes_from(offset)
             self.add(line)
 
     def add(self, text: str) -> None:
         """Write text as it is."""
-        self.pieces.append(text)
-        self.length += len(text)
+        if text:
+            self.pieces.append(text)
+            self.length += len(text)
 
     def _next_line(self, offset: int) -> int:
         return self.source.find("\n", offset) + 1 or offset
 
-    def _begin_block(self, *, indented: bool = True) -> bool:
-        """Whether a new block was due; if so it is set apart here."""
+    def _comes_from(self, offset: int) -> None:
+        if self.source:
+            self.origins.append((self.length, offset))
+
+    def _begin_block(self, offset: int = -1, *, indented: bool = True) -> bool:
+        """Whether a new block was due; if so it is set apart here, and comes from `offset`."""
         if not self.gap and not self.prefix:
             return False
         if self.row is not None and not self.row.begins:
-            self.add(" " * (self.gap > 0) + self.prefix)
+            apart = self.gap > 0 and self.pieces[-1] != _BAR
+            self.add(" " * apart)
+            if offset >= 0:
+                self._comes_from(offset)
+            self.add(self.prefix)
         else:
             self.add("\n" * ((self.gap or 1) if self.length else 0))
+            if offset >= 0:
+                self._comes_from(offset)
             self.add("  " * (self.indent - 1) * indented + self.prefix)
         if self.row is not None:
             self.row.begins = False
@@ -138,8 +149,14 @@ class Flow:
             if row.begins:
                 self._begin_block()
             self.gap, self.space = 0, False
-            self.add(" | ")
+            self.add(_BAR)
         row.num_cells += 1
+
+    def leave_row(self) -> None:
+        """Go on in blocks, without the bar before a cell that does not stay in line."""
+        if self.row is not None and self.pieces and self.pieces[-1] == _BAR:
+            self.length -= len(self.pieces.pop())
+        self.row = None
 
     def end_row(self) -> None:
         """End the row; one without any text leaves nothing behind."""

@@ -262,8 +262,9 @@ class _Builder:
         return f"{numeral(number, parent.style)}. "
 
     def _lay_out(self) -> None:
-        if self.is_layout:
-            self.is_layout[-1], self.flow.row = True, None
+        if self.is_layout and not self.is_layout[-1]:
+            self.is_layout[-1] = True
+            self.flow.leave_row()
 
     def _begin_cell(self) -> None:
         row = self.flow.row

@@ -120,7 +120,7 @@ def _headings(
     # At one place the listed heading comes first.
     pairs = sorted(
         [(item.start, 0, item) for item in listed]
-        + [(item.start, 1, item) for item in _without_listings(stated, listed, chapters)],
+        + [(item.start, 1, item) for item in _without_listings(stated, listed)],
         key=lambda pair: pair[:2],
     )
     for start, group in groupby(pairs, key=lambda pair: pair[0]):
@@ -137,14 +137,12 @@ def _headings(
     return found
 
 
-def _without_listings(
-    stated: list[Heading], listed: list[Heading], chapters: dict[str, tuple[int, PageText]]
-) -> list[Heading]:
+def _without_listings(stated: list[Heading], listed: list[Heading]) -> list[Heading]:
     """The headings in the text without those of a page of contents, which come again later."""
     last_place: dict[str, int] = {}
     for heading in (*stated, *listed):
         last_place[heading.title] = max(heading.start, last_place.get(heading.title, 0))
-    starts = [*(heading.start for heading in stated[1:]), -1]
+    starts = [*(heading.start for heading in stated), -1][1:]
     return [
         heading
         for heading, after in zip(stated, starts, strict=True)

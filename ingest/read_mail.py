@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from email.message import Message
 from typing import TYPE_CHECKING
@@ -114,14 +115,14 @@ def _collect(part: Message, bodies: list[str], attachments: list[_Attachment], d
     """Add what a part of a message holds to the bodies or to the attachments."""
     kind = part.get_content_type()
     payload = part.get_payload()
+    children = [child for child in payload if isinstance(child, Message)]
     if depth > MAX_DEPTH:
         bodies.append("[parts nested deeper are left out]")
-    elif kind == "message/rfc822" and isinstance(payload, list):
-        inner = payload[0]
-        name = _file_name(_header(inner, "Subject") or "message") + ".eml"
-        attachments.append(_Attachment(name, inner.as_bytes()))
-    elif isinstance(payload, list):
-        for child in _chosen(payload) if kind == "multipart/alternative" else payload:
+    elif kind == "message/rfc822" and children:
+        title = _file_name(_header(children[0], "Subject") or "message")
+        attachments.append(_Attachment(f"{title}.eml", children[0].as_bytes()))
+    elif children:
+        for child in _chosen(children) if kind == "multipart/alternative" else children:
             _collect(child, bodies, attachments, depth + 1)
     else:
         content = part.get_payload(decode=True)
@@ -165,33 +166,31 @@ def _body(part: Message, kind: str, data: bytes) -> str | None:
 
 def _header(message: Message, name: str) -> str:
     """A header in one line, encoded words and stray bytes resolved."""
-    from email.header import decode_header, make_header
-
     value = next(
         (str(value) for key, value in message.raw_items() if key.lower() == name.lower()), ""
     )
     if not value.isascii():
         stray = decode(value.encode("utf-8", "surrogateescape"))
         value = stray[0] if stray else ascii(value)
-    elif "=?" in value:
-        try:
-            value = str(make_header(decode_header(value)))
-        except (LookupError, ValueError):
-            pass
-    return " ".join(value.split())
+    return " ".join(_unencoded(value).split())
+
+
+def _unencoded(value: str) -> str:
+    """The value with its encoded words (RFC 2047) resolved, where they are sound."""
+    from email.errors import HeaderParseError
+    from email.header import decode_header, make_header
+
+    if "=?" in value:
+        with suppress(LookupError, ValueError, HeaderParseError):
+            return str(make_header(decode_header(value)))
+    return value
 
 
 def _attachment_name(part: Message, name: str | None, number: int) -> str:
     from mimetypes import guess_extension
 
     if name:
-        from email.header import decode_header, make_header
-
-        try:
-            name = str(make_header(decode_header(name)))
-        except (LookupError, ValueError):
-            pass
-        return _file_name(name)
+        return _file_name(_unencoded(name))
     return f"part-{number + 1}{guess_extension(part.get_content_type()) or ''}"
 
 
