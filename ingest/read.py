@@ -1,4 +1,4 @@
-"""From a Source to a Document: the table of readers."""
+"""From Sources to Documents: the tables of readers, and of what holds several Documents."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from longctx.ingest.markup import attributes, tokens
@@ -56,7 +56,7 @@ def test_attributes_are_told_in_every_spelling() -> None:
     assert told == {"id": "a", "x": "b < c", "y": "d", "hidden": "", "epub:type": "toc"}
 
 
-@settings(deadline=None)
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(UGLY)
 def test_whatever_the_markup_its_tokens_lie_in_it_in_order(markup: str) -> None:
     places = [offset for offset, _, _ in tokens(markup)]

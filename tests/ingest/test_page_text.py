@@ -1,4 +1,4 @@
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from longctx.ingest.document import Heading
@@ -98,7 +98,7 @@ def test_letters_set_as_pictures_are_read_by_their_text() -> None:
     assert text('<p><img alt="W" src="w.png"/>hen</p>') == "When\n"
 
 
-@settings(deadline=None)
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(st.lists(PIECES, max_size=60))
 def test_no_word_is_lost_doubled_or_moved_whatever_the_markup(pieces: list[str]) -> None:
     numbered = [f"w{place}z" if piece == "word" else piece for place, piece in enumerate(pieces)]
@@ -116,7 +116,7 @@ def test_no_word_is_lost_doubled_or_moved_whatever_the_markup(pieces: list[str])
     assert all(0 <= place <= len(page.text) for place in page.anchors.values())
 
 
-@settings(deadline=None)
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(st.lists(PIECES, max_size=60))
 def test_every_word_stands_on_the_line_that_is_told(pieces: list[str]) -> None:
     numbered = [f"w{place}z" if piece == "word" else piece for place, piece in enumerate(pieces)]

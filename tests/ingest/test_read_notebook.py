@@ -1,6 +1,6 @@
 import json
 
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from longctx.ingest.document import Document, Heading, Skipped, Source
@@ -99,12 +99,12 @@ JSON = st.recursive(
             max_size=4,
         )
     ),
-    max_leaves=20,
+    max_leaves=10,
 )
 
 
-@settings(deadline=None)
-@given(st.lists(JSON), JSON)
+@settings(deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(JSON, max_size=5), JSON)
 def test_whatever_the_cells_hold_they_are_read_or_named(cells: list[object], other: object) -> None:
     item = read(Source("a.ipynb", data=make(cells, metadata=other)))
     assert isinstance(item, Skipped) or item.text

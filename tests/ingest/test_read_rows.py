@@ -1,7 +1,7 @@
 import re
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from longctx.ingest import read_rows as reader
@@ -59,7 +59,7 @@ def test_a_quote_that_is_never_closed_does_not_make_one_row_of_all() -> None:
     assert "of 100,001 rows" in document("a.csv", text).notes[0]
 
 
-@settings(deadline=None, max_examples=50)
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None, max_examples=50)
 @given(st.lists(st.text('ab,\n"', max_size=30), min_size=1, max_size=200))
 def test_every_line_shown_is_the_line_of_the_original(rows: list[str]) -> None:
     text = "x,y\n" + "\n".join(rows)
