@@ -10,7 +10,7 @@ from longctx.ingest.read_text import read_text
 
 # Tables up to this many characters are shown whole, and this many of longer ones.
 MAX_CHARACTERS = 1 << 20
-SAMPLE = 1 << 17
+SAMPLE = 1 << 16
 # The sample is cut into this many stretches: the first rows, the last, and others between.
 STRETCHES = 16
 # A quoted field with more lines than this was never closed: its lines are rows.
