@@ -44,7 +44,8 @@ def read_html(source: Source, data: bytes) -> Document | Skipped:
     if len(page.text) < MIN_TEXT and len(page.text) * 5 < len(markup):
         return read_text(source, data)
     if page.left_out:
-        notes = (*notes, f"left out: {page.left_out:,} words of navigation and hidden parts")
+        unit = "word" if page.left_out == 1 else "words"
+        notes = (*notes, f"left out: {page.left_out:,} {unit} of navigation and hidden parts")
     text, headings, lines = _titled(page)
     return Document(
         name=source.name,
