@@ -57,7 +57,9 @@ class Document:
 
     `kind` is "code", "markdown", "prose", "data", "diff" or "pdf"; `digest` is the SHA-256 of the
     bytes as they were read, in hex. `headings` holds the structure the format itself states (the
-    outline of a PDF); where it is empty, structure is found in the text.
+    outline of a PDF); where it is empty, structure is found in the text. `line_marks` is empty
+    where the lines of the text are those of the original; else it holds (offset, line) pairs in
+    order: from that offset on the text stands on that line of the original.
     """
 
     name: str
@@ -67,6 +69,7 @@ class Document:
     pages: tuple[Page, ...] = ()
     notes: tuple[str, ...] = ()
     headings: tuple[Heading, ...] = ()
+    line_marks: tuple[tuple[int, int], ...] = ()
 
     @cached_property
     def line_starts(self) -> list[int]:
@@ -79,11 +82,16 @@ class Document:
 
     @property
     def num_lines(self) -> int:
-        """How many lines the text has; a newline at the very end begins no further one."""
+        """How many lines there are to cite; a newline at the very end begins no further one."""
+        if self.line_marks:
+            return self.line_marks[-1][1]
         return len(self.line_starts) - self.text.endswith("\n")
 
     def line_at(self, offset: int) -> int:
-        """The line, counted from 1, that holds the character at `offset`."""
+        """The line of the original, counted from 1, that holds the character at `offset`."""
+        if self.line_marks:
+            index = bisect_right(self.line_marks, offset, key=lambda mark: mark[0])
+            return self.line_marks[max(0, index - 1)][1]
         return bisect_right(self.line_starts, offset)
 
     def page_at(self, offset: int) -> int | None:
@@ -154,6 +162,18 @@ class Segment:
     def span(self) -> Span:
         """Where the stretch lies."""
         return self.document.span(self.start, self.end)
+
+
+def numbered(unit: str, numbers: list[int]) -> str:
+    """Numbers in ascending order with their unit: `page 3` or `pages 3-7, 9`."""
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and runs[-1][-1] == number - 1:
+            runs[-1][1:] = [number]
+        else:
+            runs.append([number])
+    listed = ", ".join("-".join(map(str, run)) for run in runs)
+    return f"{unit}{'s' if len(numbers) > 1 else ''} {listed}"
 
 
 def printable(name: str) -> str:

@@ -10,6 +10,7 @@ from itertools import pairwise
 
 from longctx.ingest.document import Document, Heading, Segment
 from longctx.ingest.headings import markdown_headings, prose_headings, section_headings
+from longctx.ingest.markup_headings import markup_of
 
 # Code in other languages than Python is cut where a blank line comes after this many characters.
 BLOCK_CHARACTERS = 3000
@@ -144,11 +145,11 @@ def _file_starts(text: str) -> Iterator[int]:
 
 
 def _markdown(document: Document) -> Iterable[Heading]:
-    return markdown_headings(document.text)
+    return (markup_of(document.name) or markdown_headings)(document.text)
 
 
 def _prose(document: Document) -> Iterable[Heading]:
-    return prose_headings(document.text)
+    return (markup_of(document.name) or prose_headings)(document.text)
 
 
 def _paper(document: Document) -> Iterable[Heading]:
