@@ -47,6 +47,16 @@ class SourceOptions:
     exclude: Annotated[
         list[str] | None, typer.Option(help="Leave out what matches GLOB.", metavar="GLOB")
     ] = None
+    rev: Annotated[
+        str,
+        typer.Option(help="Read files as git has them at REV, not from the disk.", metavar="REV"),
+    ] = ""
+    diff: Annotated[
+        str,
+        typer.Option(
+            help="Read only what changed since BASE, with the functions around it.", metavar="BASE"
+        ),
+    ] = ""
     focus: Annotated[
         str, typer.Option(help="Names, globs or words: --fit keeps what matches first.")
     ] = ""

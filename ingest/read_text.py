@@ -38,7 +38,7 @@ _BOMS = (
 _PRINTABLE = bytes(range(0x20, 0x7F))
 _CONTROLS = re.compile(r"[\x00-\x07\x0e-\x1a\x1c-\x1f\x7f]")
 _DIFF = re.compile(
-    r"^(?:diff --git a/|Index: .+\n=+\n|--- .+\n\+\+\+ .+\n@@ -\d+(?:,\d+)? \+\d+)", re.M
+    r"^(?:diff --git \"?a/|Index: .+\n=+\n|--- .+\n\+\+\+ .+\n@@ -\d+(?:,\d+)? \+\d+)", re.M
 )
 
 

@@ -214,9 +214,9 @@ CORPORA: dict[str, Fetch] = {
     ),
     "rust-regex": deb_tree("librust-regex-dev", "usr/share/cargo/registry"),
     "twig": deb_tree("php-twig", "usr/share/php/Twig"),
-    "jpype-1.5.0": sdist("JPype1", "1.5.0"),
-    "pythonnet-3.0.5": sdist("pythonnet", "3.0.5"),
-    "psutil-5.9.8": sdist("psutil", "5.9.8"),
+    "nlohmann-json": deb_tree("nlohmann-json3-dev", "usr/include/nlohmann"),
+    "bufferutil-4.0.8": npm_tree("bufferutil@4.0.8", "src/"),
+    "react-native-fs-2.20.0": npm_tree("react-native-fs@2.20.0", ""),
     "chinese-poetry": chinese_poetry,
     "fortunes-zh": deb_files("fortunes-zh", "usr/share/games/fortunes/*[!t]"),
     "developers-reference": deb_files(
