@@ -35,7 +35,7 @@ _PARTY = re.compile(
     re.S,
 )
 _SENTENCE_END = re.compile(
-    r"(?<=\w\w[.;!?])[\"”)]*\s+(?=[\"“(]?[A-Z0-9(])|(?<=[.;:]\n)|\n[ \t]*\n\s*"
+    r"(?:(?<=\w\w[.;!?])|(?<=\d[.;!?]))[\"”)]*\s+(?=[\"“(]?[A-Z0-9(])|(?<=[.;:]\n)|\n[ \t]*\n\s*"
 )
 # The longer forms first: "shall not" is no duty. May is a month unless in small letters.
 _MODAL = re.compile(

@@ -145,9 +145,8 @@ class _Lookup:
             package = f"{root}/__init__.py" if root else "__init__.py"
             first = whole.split("/")[0].removesuffix(".py")
             beside = root == str(PurePosixPath(file.document.name).parent).removeprefix(".")
-            return (package not in self._names or beside) and (
-                own or first not in sys.stdlib_module_names
-            )
+            is_root, is_ours = package not in self._names, first not in sys.stdlib_module_names
+            return (is_root and own) or (is_ours and (is_root or beside))
         if file.language in ("javascript", "typescript"):
             return False
         return "/" in whole or own or root.endswith("include")

@@ -52,7 +52,8 @@ def _script(text: str) -> Iterator[Target]:
 
 
 def _relative(path: str) -> Target:
-    up, parts = 0, []
+    up = 0
+    parts: list[str] = []
     for part in path.split("/"):
         if part == "..":
             if parts:

@@ -18,7 +18,7 @@ def edges(sources: dict[str, str]) -> set[tuple[str, str]]:
 def test_python_packages_relative_imports_and_the_standard_library() -> None:
     sources = {
         "src/pkg/__init__.py": "from .a import f\n",
-        "src/pkg/a.py": "import json, pkg.b as b\nfrom . import b\nfrom .sub import (c, # c\n  d)\n",
+        "src/pkg/a.py": "import json, pkg.b as b\nfrom . import b\nfrom .sub import (c, # c\n d)\n",
         "src/pkg/b.py": "from pkg.sub.d import x\nfrom .. import nothing\nimport typing\n",
         "src/pkg/json.py": "",
         "src/pkg/sub/__init__.py": "",
