@@ -25,6 +25,8 @@ class Gathered:
 def gather(command: str, paths: Sequence[str] | None, options: SourceOptions) -> Gathered:
     """The Documents at the paths; `-`, or no path and a pipe, is stdin.
 
+    Where a revision is asked for, no path means the directory at hand.
+
     Raises:
         UsageFault: no path, and stdin is a terminal.
         InputError: a path that does not exist, or nothing to read in any.
@@ -33,12 +35,16 @@ def gather(command: str, paths: Sequence[str] | None, options: SourceOptions) ->
     from longctx.ingest.read_settings import ReadSettings
     from longctx.ingest.walk import walk
 
+    if options.rev or options.diff:
+        paths = paths or ["."]
     names, data = with_stdin(command, paths)
     walked = walk(
         names,
         stdin=data,
         include=tuple(options.include or ()),
         exclude=tuple(options.exclude or ()),
+        revision=options.rev,
+        base=options.diff,
     )
     settings = ReadSettings(password=options.password, changes=options.changes)
     documents, unread = read_all(walked.sources, settings)

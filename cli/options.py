@@ -59,6 +59,16 @@ class SourceOptions:
     password: Annotated[
         str, typer.Option(help="Opens encrypted files.", metavar="TEXT", show_default=False)
     ] = ""
+    rev: Annotated[
+        str,
+        typer.Option(help="Read files as git has them at REV, not from the disk.", metavar="REV"),
+    ] = ""
+    diff: Annotated[
+        str,
+        typer.Option(
+            help="Read only what changed since BASE, with the functions around it.", metavar="BASE"
+        ),
+    ] = ""
     focus: Annotated[
         str, typer.Option(help="Names, globs or words: --fit keeps what matches first.")
     ] = ""

@@ -16,3 +16,11 @@ class OverBudget(InputError):
     """Text that does not fit the window."""
 
     exit_code = 4
+
+
+class NotARepository(InputError):
+    """A path that no git repository holds, where a revision was asked for."""
+
+
+class UnknownRevision(InputError):
+    """A revision that the repository does not have."""

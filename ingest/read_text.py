@@ -6,11 +6,11 @@ import codecs
 import hashlib
 import re
 import unicodedata
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import PurePath
 
 from longctx.ingest.document import Document, Skipped, Source
+from longctx.ingest.legacy_encoding import legacy_encoding
 
 _SUFFIXES = {
     "markdown": "md markdown mdx rst adoc asciidoc org",
@@ -38,7 +38,7 @@ _BOMS = (
 _PRINTABLE = bytes(range(0x20, 0x7F))
 _CONTROLS = re.compile(r"[\x00-\x07\x0e-\x1a\x1c-\x1f\x7f]")
 _DIFF = re.compile(
-    r"^(?:diff --git a/|Index: .+\n=+\n|--- .+\n\+\+\+ .+\n@@ -\d+(?:,\d+)? \+\d+)", re.M
+    r"^(?:diff --git \"?a/|Index: .+\n=+\n|--- .+\n\+\+\+ .+\n@@ -\d+(?:,\d+)? \+\d+)", re.M
 )
 
 
@@ -131,45 +131,18 @@ def _decode_broken_utf8(data: bytes) -> tuple[str, tuple[str, ...]] | None:
 
 
 def _decode_legacy(data: bytes) -> tuple[str, tuple[str, ...]] | None:
-    """Text in an encoding from before Unicode: told by its own signs, or guessed."""
-    for encoding, is_right in _TELLTALES:
-        try:
-            text = data.decode(encoding)
-        except UnicodeDecodeError:
-            continue
-        if is_right(text):
-            return None if _is_noise(text) else (text, (f"read as {encoding} (a guess)",))
-    from charset_normalizer import from_bytes
+    """Text in an encoding from before Unicode: told by its letters, or guessed."""
+    encoding = legacy_encoding(data)
+    if encoding is not None:
+        text = data.decode(encoding)
+    else:
+        from charset_normalizer import from_bytes
 
-    best = from_bytes(data).best()
-    if best is None or _is_noise(str(best)):
-        return None
-    return str(best), (f"read as {best.encoding} (a guess)",)
-
-
-def _is_japanese(text: str) -> bool:
-    """Whether a fifth of the characters beyond ASCII are kana, as in any Japanese sentence."""
-    num_kana = len(re.findall("[\u3041-\u30fa]", text))
-    return num_kana * 5 >= len(re.findall(r"[^\x00-\x7f]", text))
-
-
-def _is_western(text: str) -> bool:
-    """Whether accents are as rare as in Western languages, and signs stand where signs stand.
-
-    In its Central European sister code pages the same bytes are as readily letters, and in Cyrillic
-    or Greek ones most of the letters are beyond ASCII.
-    """
-    num_accented = len(re.findall(r"[^\W\d_a-zA-Z]", text))
-    num_letters = len(re.findall(r"[^\W\d_]", text))
-    misplaced = re.search(r"[^\W\d_][\xa1-\xb4\xb6-\xbf\xd7\xf7\u2020-\u2022][^\W\d_]", text)
-    return misplaced is None and (num_accented <= 3 or num_accented * 10 <= num_letters)
-
-
-_TELLTALES: tuple[tuple[str, Callable[[str], bool]], ...] = (
-    ("euc_jp", _is_japanese),
-    ("cp932", _is_japanese),
-    ("cp1252", _is_western),
-)
+        best = from_bytes(data).best()
+        if best is None:
+            return None
+        encoding, text = best.encoding, str(best)
+    return None if _is_noise(text) else (text, (f"read as {encoding} (a guess)",))
 
 
 def _is_noise(text: str) -> bool:

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import ast
 import re
-import warnings
-from collections.abc import Callable, Iterable, Iterator
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import pairwise
 
+from longctx.ingest.code_languages import FUNCTIONS
+from longctx.ingest.code_structure import Definition, definitions
 from longctx.ingest.document import Document, Heading, Segment
 from longctx.ingest.headings import markdown_headings, prose_headings, section_headings
 from longctx.ingest.markup_headings import markup_of
 
-# Code in other languages than Python is cut where a blank line comes after this many characters.
+# Code outside definitions is cut where a blank line comes after this many characters.
 BLOCK_CHARACTERS = 3000
 # A class longer than this is cut at its methods.
 LONG_CLASS_LINES = 120
 
+_WORD = re.compile(r"\w")
 _DIFF_FILE = re.compile(r"^(?:diff --git .+|Index: .+|--- [^\n]+(?=\n\+\+\+ [^\n]+\n@@))$", re.M)
 _DIFF_PATH = re.compile(r"^(?:\+\+\+ (?:b/)?|Index: )([^\t\n]+)", re.M)
 _DIFF_HUNK = re.compile(r"^@@ .+", re.M)
@@ -45,69 +47,64 @@ def segments(document: Document) -> tuple[Segment, ...]:
 
 
 def _code(document: Document) -> Iterable[Heading]:
-    if document.name.endswith((".py", ".pyi", ".pyw")):
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                module = ast.parse(document.text)
-        except (SyntaxError, ValueError, RecursionError, MemoryError):
-            return _blocks(document)
-        return _definitions(document, module)
-    return _blocks(document)
+    found = definitions(document)
+    if not found:
+        return _blocks(document, 0, len(document.text))
+    return _definitions(document, found)
 
 
-def _definitions(document: Document, module: ast.Module) -> Iterator[Heading]:
-    """The functions and classes of a Python module, and the statements between them."""
-    between = True
-    for statement in module.body:
-        if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-            yield _definition(document, statement, "", 1)
-            if isinstance(statement, ast.ClassDef):
-                yield from _methods(document, statement)
-            between = False
-        elif not between:
-            yield Heading(_first_character(document, statement), "", 1)
-            between = True
+def _definitions(document: Document, found: Sequence[Definition]) -> Iterator[Heading]:
+    """The definitions, the members of long ones, and what stands between definitions."""
+    end = 0
+    # The definitions around a place that are cut at their members.
+    cut: list[Definition] = []
+    for definition in found:
+        while cut and cut[-1].end <= definition.start:
+            cut.pop()
+        if definition.depth != len(cut):
+            continue
+        if not cut:
+            yield from _between(document, end, definition.start)
+            end = definition.end
+        yield Heading(definition.start, f"{definition.word} {definition.name}", len(cut) + 1)
+        if definition.word not in FUNCTIONS and _is_long(document, definition):
+            cut.append(definition)
+    yield from _between(document, end, len(document.text))
 
 
-def _methods(document: Document, owner: ast.ClassDef) -> Iterator[Heading]:
-    if (owner.end_lineno or 0) - owner.lineno > LONG_CLASS_LINES:
-        for member in owner.body:
-            if isinstance(member, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-                yield _definition(document, member, f"{owner.name}.", 2)
+def _is_long(document: Document, definition: Definition) -> bool:
+    lines = document.line_at(definition.end) - document.line_at(definition.start)
+    return lines > LONG_CLASS_LINES
 
 
-def _definition(
-    document: Document,
-    node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef,
-    prefix: str,
-    level: int,
-) -> Heading:
-    keyword = "class" if isinstance(node, ast.ClassDef) else "def"
-    return Heading(_first_character(document, node), f"{keyword} {prefix}{node.name}", level)
+def _between(document: Document, start: int, end: int) -> Iterator[Heading]:
+    """What stands between two definitions, in blocks where it is long."""
+    words = _WORD.search(document.text, start, end)
+    if words is None:
+        return
+    first = max(start, document.text.rfind("\n", start, words.start()) + 1)
+    if first > 0:
+        yield Heading(first, "", 1)
+    yield from (block for block in _blocks(document, first, end) if block.start > first)
 
 
-def _first_character(document: Document, node: ast.stmt) -> int:
-    """Where a statement begins, with its decorators and the comment lines right above it."""
-    decorators: list[ast.expr] = getattr(node, "decorator_list", [])
-    line = min([node.lineno, *(item.lineno for item in decorators)])
-    starts = document.line_starts
-    while line > 1 and document.text[starts[line - 2] : starts[line - 1]].lstrip().startswith("#"):
-        line -= 1
-    return starts[line - 1]
+def _data(document: Document) -> Iterable[Heading]:
+    return _blocks(document, 0, len(document.text))
 
 
-def _blocks(document: Document) -> Iterator[Heading]:
+def _blocks(document: Document, begin: int, end: int) -> Iterator[Heading]:
     """Stretches of at least `BLOCK_CHARACTERS`, cut before an unindented line after a blank one."""
-    start, blank = 0, False
+    start, blank = begin, False
+    starts = document.line_starts
+    lines = starts[bisect_left(starts, begin) : bisect_left(starts, end)]
     # Text without blank lines, a minified page or a table, is cut at any line in the end.
-    for line_start, line_end in pairwise([*document.line_starts, len(document.text)]):
+    for line_start, line_end in pairwise([*lines, end]):
         line = document.text[line_start:line_end]
         length = line_start - start
         apart = blank and not line[:1].isspace()
         if length >= (BLOCK_CHARACTERS if apart else 4 * BLOCK_CHARACTERS):
-            if start == 0:
-                yield Heading(0, _first_line(document.text[:line_start]), 1)
+            if start == begin:
+                yield Heading(begin, _first_line(document.text[begin:line_start]), 1)
             start = line_start
             yield Heading(start, _first_line(document.text[start:line_end]), 1)
         blank = not line.strip()
@@ -158,7 +155,7 @@ def _paper(document: Document) -> Iterable[Heading]:
 
 _STRUCTURES: dict[str, Callable[[Document], Iterable[Heading]]] = {
     "code": _code,
-    "data": _blocks,
+    "data": _data,
     "diff": _diff,
     "markdown": _markdown,
     "pdf": _paper,

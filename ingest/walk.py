@@ -37,17 +37,22 @@ def walk(
     stdin: bytes | None = None,
     include: Sequence[str] = (),
     exclude: Sequence[str] = (),
+    revision: str = "",
+    base: str = "",
 ) -> Walk:
     """The Sources behind `paths` (directories, files, globs, `-`), in the order of the paths.
 
     A directory gives the files that git would keep, sorted by the bytes of their names; a file
     named by the user is taken whatever the ignore rules say. A file is given once. `include` and
-    `exclude` are gitignore patterns on the names that are given.
+    `exclude` are gitignore patterns on the names that are given. With a `revision`, files are those
+    that git holds at it; with a `base`, only what changed since it is given, a diff of each file.
 
     Raises:
-        InputError: a path does not exist, a glob matches nothing, or `-` was given without data.
+        InputError: a path does not exist, a glob matches nothing, `-` was given without data, there
+            is no such revision, or nothing changed.
     """
-    arguments = [match for path in paths for match in _expand(path)]
+    in_git = bool(revision or base)
+    arguments = [match for path in paths for match in ([path] if in_git else _expand(path))]
     sources: list[Source] = []
     skipped: list[Skipped] = []
     seen: set[str] = set()
@@ -64,18 +69,36 @@ def walk(
                 sources.append(Source("stdin", data=stdin))
             seen.add(STDIN)
             continue
-        for found in _files(argument, labels[argument]):
+        for found in _found(argument, labels[argument], revision, base):
             name = printable(found.name)
             if not wanted(found.name):
                 continue
+            if base:
+                name = f"{name} (changes since {printable(base)})"
             if isinstance(found, Skipped):
                 skipped.append(Skipped(name, found.reason))
                 continue
-            real = os.path.realpath(found.path or "")
+            real = os.path.realpath(found.path) if found.path else name
             if real not in seen:
                 seen.add(real)
-                sources.append(Source(name, path=Path(real)))
+                path = Path(real) if found.path else None
+                sources.append(Source(name, path=path, data=found.data))
+    if base and not sources and not skipped:
+        raise InputError(
+            f"nothing changed since {printable(base)!r}", "name an earlier revision, or other paths"
+        )
     return Walk(tuple(sources), tuple(skipped))
+
+
+def _found(argument: str, label: str, revision: str, base: str) -> Iterator[Source | Skipped]:
+    """What one argument gives: from the disk, from a revision, or what changed."""
+    if not revision and not base:
+        return _files(argument, label)
+    from longctx.ingest.repository import changes_since, files_at
+
+    if base:
+        return changes_since(argument, label, base, revision)
+    return files_at(argument, label, revision)
 
 
 class _Filter:

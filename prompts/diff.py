@@ -5,12 +5,15 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from longctx.ingest.document import Document, Span
+from longctx.ingest.document import Document, Span, printable
 
 _FILE = re.compile(
     r"^(?:diff --git .*\n(?:(?!--- |diff --git ).*\n)*)?--- .*\n\+\+\+ (.*)(?=\n@@ )", re.M
 )
 _HUNK = re.compile(r"^@@ -\d+(?:,\d+)? \+(\d+)(?:,\d+)? @@", re.M)
+
+_ESCAPE = re.compile(r"\\([0-7]{3}|.)")
+_ESCAPES = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +54,15 @@ def _new_line(text: str, changed: ChangedFile, offset: int) -> int:
 
 
 def _new_name(field: str) -> str:
-    """The file name in a `+++` line, without git's `b/` and without a time stamp."""
-    name = field.split("\t")[0].strip().strip('"')
+    """The file name in a `+++` line, without git's `b/`, its quoting and a time stamp."""
+    name = field.split("\t")[0].strip()
+    if len(name) > 1 and name[0] == name[-1] == '"':
+        raw = _ESCAPE.sub(_unescaped, name[1:-1]).encode("latin-1", "replace")
+        name = printable(raw.decode("utf-8", "surrogateescape"))
     return name.removeprefix("b/")
+
+
+def _unescaped(match: re.Match[str]) -> str:
+    """The character, a byte if it is no ASCII, that git wrote as an escape."""
+    code = match[1]
+    return chr(int(code, 8)) if code.isdigit() else _ESCAPES.get(code, code)

