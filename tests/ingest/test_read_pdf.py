@@ -230,3 +230,19 @@ def test_a_page_set_sideways_reads_like_one_set_upright() -> None:
     expected = "Name  Weight\nOak  heavy\n"
     assert document(make_drawn_pdf(upright)).text == expected
     assert document(make_drawn_pdf(sideways)).text == expected
+
+
+def test_a_real_paper_of_two_columns_is_read_column_by_column(corpus_dir) -> None:
+    pdf = document((corpus_dir("papers") / "Rcpp-quickref.pdf").read_bytes())
+    order = ["Interface with R", "Back in R.", "require(myPackage)", "STL interface"]
+    page = pdf.pages[1]
+    places = [pdf.text.index(words, page.start, page.end) for words in order]
+    assert places == sorted(places)
+    assert "Eddelbuettel and François" not in pdf.text[page.start : page.end]
+
+
+def test_a_real_paper_in_bitmap_fonts_has_its_letters(corpus_dir) -> None:
+    pdf = document((corpus_dir("papers") / "PLSvGLS.pdf").read_bytes())
+    assert "for fitting linear mixed\nmodels are based on sparse matrix methods" in pdf.text
+    assert pdf.headings[0].title.startswith("Penalized least squares versus generalized")
+    assert pdf.notes == ("running headers and footers of 7 pages left out (page numbers)",)
