@@ -12,7 +12,7 @@ MIN_COMMON = 1 / 12
 SAMPLE_BYTES = 1 << 16
 
 # The commonest characters of a language, and what it is encoded in beside UTF-8.
-_MULTIBYTE: tuple[tuple[tuple[str, ...], str], ...] = (
+_MULTIBYTE = (
     (("euc_jp", "cp932"), "のにはをたがでてとしれさいるなもっかりんスルトンイアク"),
     (
         ("gb18030",),
@@ -25,15 +25,39 @@ _MULTIBYTE: tuple[tuple[tuple[str, ...], str], ...] = (
     ),
 )
 _RUSSIAN = "оеаинтсрвлкмдпуяыьгзбчйхжшюцщэфёъ"
-_SINGLE_BYTE = (
-    (("cp1252",), "éèàâêîôûùçëïœæ", "äöüß", "áéíóúñü¿¡ºª", "áâãàçéêíóôõú", "åäöæøé", "àèéìòù"),
-    (("iso8859-2", "cp1250"), "ąćęłńóśźż", "áčďéěíňóřšťúůýž", "áčďéíľĺňóôŕšťúýžä", "čćđšž"),
-    (("iso8859-2", "cp1250"), "áéíóöőúüű", "ăâîşţ"),
-    (("cp1251", "koi8-r", "cp866", "iso8859-5", "mac-cyrillic"), _RUSSIAN),
-    (("cp1251", "koi8-u"), "оаинвіретсклудмпяьбзгйчхжцюїшєщфґ"),
-    (("cp1253", "iso8859-7"), "αοιετσνηυρπκμλςωάίόδέγήθύχφώβξζψϊϋΐΰ"),
-    (("cp1254",), "ıüşöğçİ"),
-    (("cp1255", "iso8859-8"), "יוהלאמרתשבנדעחקפכטסגצםןזךףץ"),
+_SINGLE_BYTE: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
+    (
+        ("cp1252",),
+        (
+            "éèàâêîôûùçëïœæ",
+            "äöüß",
+            "áéíóúñü¿¡ºª",
+            "áâãàçéêíóôõú",
+            "åäöæøé",
+            "àèéìòù",
+        ),
+    ),
+    (
+        ("iso8859-2", "cp1250"),
+        (
+            "ąćęłńóśźż",
+            "áčďéěíňóřšťúůýž",
+            "áčďéíľĺňóôŕšťúýžä",
+            "čćđšž",
+        ),
+    ),
+    (
+        ("iso8859-2", "cp1250"),
+        (
+            "áéíóöőúüű",
+            "ăâîşţ",
+        ),
+    ),
+    (("cp1251", "koi8-r", "cp866", "iso8859-5", "mac-cyrillic"), (_RUSSIAN,)),
+    (("cp1251", "koi8-u"), ("оаинвіретсклудмпяьбзгйчхжцюїшєщфґ",)),
+    (("cp1253", "iso8859-7"), ("αοιετσνηυρπκμλςωάίόδέγήθύχφώβξζψϊϋΐΰ",)),
+    (("cp1254",), ("ıüşöğçİ",)),
+    (("cp1255", "iso8859-8"), ("יוהלאמרתשבנדעחקפכטסגצםןזךףץ",)),
 )
 _SIGNS = frozenset("“”„‘’‚–—…«»§©®°·•€№™\xa0\xad")
 _BEYOND_ASCII = re.compile(r"[^\x00-\x7f]")
@@ -44,13 +68,13 @@ _SHIFTED = re.compile(r"[a-zß-ÿа-яёά-ώ][A-ZÀ-ÞА-ЯЁΆ-Ώ]")
 def legacy_encoding(data: bytes) -> str | None:
     """The name of the likeliest encoding; None where no one fits."""
     sample = data[:SAMPLE_BYTES]
-    for families, common in _MULTIBYTE:
-        for encoding in families:
+    for names, common in _MULTIBYTE:
+        for encoding in names:
             text = _decoded(data, sample, encoding)
             if text is not None and _share(text, common) > MIN_COMMON:
                 return encoding
     best, best_score = None, MIN_SCORE
-    for encodings, *alphabets in _SINGLE_BYTE:
+    for encodings, alphabets in _SINGLE_BYTE:
         for encoding in encodings:
             text = _decoded(data, sample, encoding)
             # The first of equals is the commoner one.
@@ -74,7 +98,7 @@ def _share(text: str, common: str) -> float:
     return sum(map(frozenset(common).__contains__, beyond)) / max(1, len(beyond))
 
 
-def _score(text: str, alphabets: list[str]) -> float:
+def _score(text: str, alphabets: tuple[str, ...]) -> float:
     """How well the characters beyond ASCII fit the best of the alphabets, at most 1."""
     counts = Counter(_BEYOND_ASCII.findall(text))
     total = sum(counts.values())

@@ -8,7 +8,7 @@ from dataclasses import replace
 from io import BytesIO
 from typing import TYPE_CHECKING
 
-from longctx.ingest.document import Document, Page, Skipped, Source
+from longctx.ingest.document import Document, Page, Skipped, Source, numbered
 from longctx.ingest.pdf_layout import Piece, page_text, reading_order
 from longctx.ingest.pdf_running import without_running
 from longctx.ingest.pdf_structure import Bookmark, large_type, placed
@@ -53,7 +53,7 @@ def read_pdf(source: Source, data: bytes, settings: ReadSettings) -> Document | 
         notes.append("garbled: a font without a usable encoding")
     for problem, words in _PROBLEMS.items():
         if numbers := [n for n, page in enumerate(found, 1) if problem in page.problems]:
-            notes.append(f"{words}: {_page_list(numbers)}")
+            notes.append(f"{words}: {numbered('page', numbers)}")
     return Document(
         name=source.name,
         text=joined,
@@ -103,15 +103,3 @@ def _marks(outline: list[Bookmark], large: list[Bookmark]) -> list[Bookmark]:
 def _comments(page: PdfPage) -> str:
     """What the annotations of a page say, each on a line of its own."""
     return "".join(f"[comment] {single_line(comment)}\n" for comment in page.comments)
-
-
-def _page_list(numbers: list[int]) -> str:
-    """`page 3` or `pages 3-7, 9`."""
-    spans: list[list[int]] = []
-    for number in numbers:
-        if spans and spans[-1][-1] == number - 1:
-            spans[-1][1:] = [number]
-        else:
-            spans.append([number])
-    listed = ", ".join("-".join(map(str, span)) for span in spans)
-    return f"page{'s' if len(numbers) > 1 else ''} {listed}"
