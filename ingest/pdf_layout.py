@@ -74,9 +74,11 @@ def same_line(first: Piece, second: Piece) -> bool:
 
 
 def _is_prose(piece: Piece) -> bool:
+    text = piece.text
+    if len(text) >= _MIN_CHARACTERS or text.isascii():
+        return len(text) >= _MIN_CHARACTERS
     # A Chinese character is as wide as two letters.
-    wide = sum(character > "\u2e80" for character in piece.text)
-    return len(piece.text) + wide >= _MIN_CHARACTERS
+    return len(text) + sum(character > "\u2e80" for character in text) >= _MIN_CHARACTERS
 
 
 def _column_starts(pieces: Sequence[Piece]) -> list[float]:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 # How pdfium writes a hyphen at the end of a line, after which the word goes on.
 LINE_HYPHENS = "\x02\ufffe\u00ad"
 
-_PARTED = re.compile(rf"(\w*)[{LINE_HYPHENS}]\n*(\w*)(\S*)[ \n]?")
+_PARTED = re.compile(rf"(?<!\w)(\w*)[{LINE_HYPHENS}]\n*(\w*)(\S*)[ \n]?")
 # pdfium does not look over the end of a page, or of a column.
 _PLAIN_HYPHEN = re.compile(r"(?<=[^\W\d_]{2})-\n+(?=[^\W\d_A-Z]{2})")
 _WORD = re.compile(r"\w+(?:-\w+)*")

@@ -157,7 +157,7 @@ def _pieces(textpage: Any, visible: Box) -> tuple[list[Piece], list[str]]:
         return int(pdfium.FPDFText_GetCharIndexFromTextIndex(handle, place))
 
     def box_at(place: int) -> Box:
-        get_box(handle, index(place), pointer)
+        get_box(handle, place if exact else index(place), pointer)
         return box.left, box.bottom, box.right, box.top
 
     lines = list(_LINE.finditer(text))
