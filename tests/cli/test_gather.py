@@ -1,3 +1,5 @@
+import subprocess
+
 import pytest
 from office_files import dele, docx, ins, p
 
@@ -56,3 +58,54 @@ def test_tracked_changes_are_read_as_the_option_says(run, model, tmp_path, flags
     code, out, _ = run("pack", "a.docx", *flags)
     assert code == 0
     assert expected in out
+
+
+@pytest.fixture
+def repository(tmp_path):
+    """A repository with two commits, the second of which changed one function of two."""
+    work = tmp_path / "work"
+
+    def git(*words):
+        subprocess.run(
+            ["git", "-c", "user.name=a", "-c", "user.email=a@b", *words], cwd=work, check=True
+        )
+
+    git("init", "-q")
+    body = "".join(f"    step_{number}()\n" for number in range(12))
+    (work / "a.py").write_text(f"def one():\n{body}    return 1\n\n\ndef two():\n    return 2\n")
+    (work / "b.txt").write_text("the same\n")
+    git("add", ".")
+    git("commit", "-q", "-m", "first")
+    (work / "a.py").write_text((work / "a.py").read_text().replace("return 1", "return 11"))
+    git("commit", "-q", "-a", "-m", "second")
+    return work
+
+
+def test_files_are_read_as_they_were_at_a_revision(run, model, repository):
+    code, out, _ = run("pack", "--rev", "HEAD~1")
+    assert code == 0
+    assert "return 1\n" in out and "return 11" not in out and "the same" in out
+
+
+def test_only_what_changed_is_read_with_its_whole_function(run, model, repository):
+    code, out, _ = run("pack", "--diff", "HEAD~1")
+    assert code == 0
+    assert "-    return 1\n+    return 11\n" in out
+    assert "def one():" in out and "step_0()" in out
+    assert "the same" not in out
+
+
+@pytest.mark.parametrize("option", ["--rev", "--diff"])
+@pytest.mark.parametrize("revision", ["no-such", "--output=x"])
+def test_a_revision_that_is_none_is_named(run, model, repository, option, revision):
+    code, out, err = run("pack", f"{option}={revision}")
+    assert (code, out) == (3, "")
+    assert revision in err
+    assert not (repository / "x").exists()
+
+
+@pytest.mark.parametrize("option", ["--rev", "--diff"])
+def test_a_revision_needs_a_repository(run, model, option):
+    code, out, err = run("pack", option, "HEAD")
+    assert (code, out) == (3, "")
+    assert "git" in err
