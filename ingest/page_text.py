@@ -318,8 +318,12 @@ class _Builder:
         for offset, origin in self.flow.origins:
             line += self.flow.source.count("\n", counted, origin)
             counted = max(counted, origin)
-            if start <= offset < end and (not lines or lines[-1][1] != line):
-                lines.append((offset - start, line))
+            # a block comes from where its indent begins, which may be before the first word of all
+            place = max(0, offset - start)
+            if lines and lines[-1][0] == place:
+                lines.pop()
+            if offset < end and (not lines or lines[-1][1] != line):
+                lines.append((place, line))
         return tuple(lines)
 
 

@@ -116,6 +116,10 @@ def test_no_word_is_lost_doubled_or_moved_whatever_the_markup(pieces: list[str])
     assert all(0 <= place <= len(page.text) for place in page.anchors.values())
 
 
+def test_an_indent_before_the_first_word_loses_no_line() -> None:
+    assert page_text("\n<ol>\n<ol start=3>\nword", lines=True).lines == ((0, 4),)
+
+
 @settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(st.lists(PIECES, max_size=60))
 def test_every_word_stands_on_the_line_that_is_told(pieces: list[str]) -> None:
