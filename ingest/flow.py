@@ -136,6 +136,21 @@ class Flow:
         self.gap, self.prefix = 0, ""
         return True
 
+    def places(self, start: int, end: int) -> tuple[tuple[int, int], ...]:
+        """The origins of text[start:end] as (offset, line of the source), only where they change."""
+        lines: list[tuple[int, int]] = []
+        line, counted = 1, 0
+        for offset, origin in self.origins:
+            line += self.source.count("\n", counted, origin)
+            counted = max(counted, origin)
+            # a block comes from where its indent begins, which may be before the first word of all
+            place = max(0, offset - start)
+            if lines and lines[-1][0] == place:
+                lines.pop()
+            if offset < end and (not lines or lines[-1][1] != line):
+                lines.append((place, line))
+        return tuple(lines)
+
     def begin_row(self) -> None:
         """Begin a row of a table."""
         self.row = Row(len(self.pieces), self.length)

@@ -307,24 +307,9 @@ class _Builder:
                 if start <= _first(whole, heading.start, end) < start + len(text)
             ),
             anchors={name: place(offset) for name, offset in self.anchors.items()},
-            lines=self._lines(start, start + len(text)),
+            lines=self.flow.places(start, start + len(text)),
             left_out=left_out,
         )
-
-    def _lines(self, start: int, end: int) -> tuple[tuple[int, int], ...]:
-        """The origins as lines of the markup, only where they change."""
-        lines: list[tuple[int, int]] = []
-        line, counted = 1, 0
-        for offset, origin in self.flow.origins:
-            line += self.flow.source.count("\n", counted, origin)
-            counted = max(counted, origin)
-            # a block comes from where its indent begins, which may be before the first word of all
-            place = max(0, offset - start)
-            if lines and lines[-1][0] == place:
-                lines.pop()
-            if offset < end and (not lines or lines[-1][1] != line):
-                lines.append((place, line))
-        return tuple(lines)
 
 
 def _first(text: str, start: int, end: int) -> int:
