@@ -137,7 +137,7 @@ class Flow:
         return True
 
     def places(self, start: int, end: int) -> tuple[tuple[int, int], ...]:
-        """The origins of text[start:end] as (offset, line of the source), only where they change."""
+        """The origins of that stretch as (offset, line of the source), only where they change."""
         lines: list[tuple[int, int]] = []
         line, counted = 1, 0
         for offset, origin in self.origins:
