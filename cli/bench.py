@@ -67,7 +67,7 @@ def bench(
         longctx bench prefill --lengths 512,2048,8192
         longctx bench decode --numerics float32,mixed --format json
     """
-    from longctx.cli.figures import draw, table
+    from longctx.cli.bench_table import draw, table
     from longctx.cli.model import model_name, open_model
     from longctx.cli.options import ModelOptions
     from longctx.cli.progress import open_progress

@@ -69,7 +69,7 @@ class Session:
         ids = [self.model.encode(choice) for choice in question.choices]
         watch = _Watch(self, question.label)
         chances = self.engine.choose(
-            prompt.ids, ids, question=len(prompt.prefix_ids), on_progress=watch.read
+            prompt.ids, ids, question_start=len(prompt.prefix_ids), on_progress=watch.read
         )
         watch.done()
         return Answer(probabilities=dict(zip(question.choices, chances, strict=True)))
@@ -83,7 +83,7 @@ class Session:
             sampling=self.model.sampling,
             max_tokens=limit,
             stop_ids=self.model.stop_ids,
-            question=len(prompt.prefix_ids),
+            question_start=len(prompt.prefix_ids),
             on_progress=watch.read,
         )
         text = question.begin

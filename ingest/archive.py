@@ -9,7 +9,7 @@ from io import BytesIO
 from pathlib import PurePath
 
 from longctx.ingest.document import Skipped, Source, printable
-from longctx.ingest.zipped import MAX_ENTRIES, Unreadable, member, open_zip, too_large
+from longctx.ingest.zipped import MAX_ENTRIES, ZipRefused, member, open_zip, too_large
 
 MAX_BYTES = 1 << 28
 MAX_FILES = 10_000
@@ -38,7 +38,7 @@ def unpack_zip(source: Source, data: bytes, room: Room) -> Iterator[Source | Ski
     """The files in a zip archive, sorted by the bytes of their names."""
     try:
         archive = open_zip(data)
-    except Unreadable as trouble:
+    except ZipRefused as trouble:
         yield Skipped(source.name, str(trouble))
         return
     # Of two entries with one name the later is the file, as for every program that unpacks.
@@ -57,7 +57,7 @@ def unpack_zip(source: Source, data: bytes, room: Room) -> Iterator[Source | Ski
         else:
             try:
                 content = member(archive, info, room.num_bytes)
-            except Unreadable as trouble:
+            except ZipRefused as trouble:
                 yield Skipped(item, str(trouble))
                 continue
             yield _taken(item, content, room)
@@ -110,7 +110,7 @@ def unpack_stream(source: Source, data: bytes, room: Room) -> Iterator[Source | 
     """What gzip, bzip2 or xz hold: the files of a tar archive, or the one file."""
     try:
         content = inflate(data, room.num_bytes)
-    except Unreadable as trouble:
+    except ZipRefused as trouble:
         yield Skipped(source.name, str(trouble))
         return
     if is_tar(content):
@@ -129,7 +129,7 @@ def inflate(data: bytes, limit: int) -> bytes:
     """What compressed data holds, the pieces of several streams joined.
 
     Raises:
-        Unreadable: it is damaged, cut short, or more than `limit` bytes.
+        ZipRefused: it is damaged, cut short, or more than `limit` bytes.
     """
     import bz2
     import lzma
@@ -148,12 +148,12 @@ def inflate(data: bytes, limit: int) -> bytes:
         try:
             piece = stream.decompress(data, limit + 1)
         except (zlib.error, lzma.LZMAError, OSError, ValueError, EOFError, MemoryError) as error:
-            raise Unreadable("damaged") from error
+            raise ZipRefused("damaged") from error
         limit -= len(piece)
         if limit < 0:
-            raise Unreadable(f"more than the {MAX_BYTES / 1e6:,.0f} MB that are unpacked")
+            raise ZipRefused(f"more than the {MAX_BYTES / 1e6:,.0f} MB that are unpacked")
         if not stream.eof:
-            raise Unreadable("cut short")
+            raise ZipRefused("cut short")
         pieces.append(piece)
         data = stream.unused_data
     return b"".join(pieces)

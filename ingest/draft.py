@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from longctx.ingest.document import Heading, Page
+from longctx.ingest.document import Document, Heading, Page, Source
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,3 +55,17 @@ class Draft:
     def _put(self, text: str) -> None:
         self._pieces.append(text)
         self._length += len(text)
+
+    def document(
+        self, source: Source, data: bytes, notes: Iterable[str], *, kind: str = "prose"
+    ) -> Document:
+        """The Document that was written down from the data of a Source."""
+        return Document(
+            name=source.name,
+            text=self.text,
+            kind=kind,
+            digest=hashlib.sha256(data).hexdigest(),
+            pages=tuple(self.pages),
+            notes=tuple(notes),
+            headings=tuple(self.headings),
+        )

@@ -8,7 +8,8 @@ from urllib.parse import unquote
 from xml.etree.ElementTree import Element
 
 from longctx.ingest.xml_tree import parse_xml
-from longctx.ingest.zip_parts import ZipParts, ZipRefused
+from longctx.ingest.zip_parts import ZipParts
+from longctx.ingest.zipped import ZipRefused
 
 _MAIN_PARTS = {
     "word/document.xml": ".docx",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from xml.etree.ElementTree import Element
 
@@ -15,7 +14,7 @@ from longctx.ingest.draft import Block, Draft
 from longctx.ingest.ooxml_package import Package
 from longctx.ingest.read_settings import Changes, ReadSettings
 from longctx.ingest.xml_tree import XmlRefused
-from longctx.ingest.zip_parts import ZipRefused
+from longctx.ingest.zipped import ZipRefused
 
 _DONE = {
     Changes.accept: "accepted",
@@ -35,14 +34,7 @@ def read_docx(source: Source, data: bytes, settings: ReadSettings) -> Document |
         return Skipped(source.name, "refused: tables or controls nested without end")
     if not draft.text:
         return Skipped(source.name, "; ".join(("no text in it", *notes)))
-    return Document(
-        name=source.name,
-        text=draft.text,
-        kind="prose",
-        digest=hashlib.sha256(data).hexdigest(),
-        notes=notes,
-        headings=tuple(draft.headings),
-    )
+    return draft.document(source, data, notes)
 
 
 def _read(data: bytes, changes: Changes) -> tuple[Draft, tuple[str, ...]]:

@@ -9,7 +9,7 @@ from longctx.ingest.document import Document, Heading, Page, Skipped, Source, nu
 from longctx.ingest.epub_package import Entry, Package, lock, read_package
 from longctx.ingest.page_text import PageText, page_text
 from longctx.ingest.read_html import decode_markup
-from longctx.ingest.zipped import Unreadable, member, open_zip
+from longctx.ingest.zipped import ZipRefused, member, open_zip
 
 # All the chapters of a book together may take as much as one file read plainly.
 MAX_BYTES = 1 << 28
@@ -21,7 +21,7 @@ def read_epub(source: Source, data: bytes) -> Document | Skipped:
     """The Document in an EPUB, its chapters as Pages; a locked or damaged book is skipped."""
     try:
         book = _Book(data)
-    except Unreadable as trouble:
+    except ZipRefused as trouble:
         return Skipped(source.name, str(trouble))
     package = read_package(book.names, book.text)
     system = lock(book.names, book.text, package.chapters)
@@ -71,7 +71,7 @@ class _Book:
             return None
         try:
             data = member(self._archive, self._infos[name], self._left)
-        except Unreadable as trouble:
+        except ZipRefused as trouble:
             self.troubles[name] = str(trouble)
             return None
         self._left -= len(data)

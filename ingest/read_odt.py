@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -13,7 +12,8 @@ from longctx.ingest.draft import Block, Draft
 from longctx.ingest.odt_lists import ListStyles
 from longctx.ingest.read_settings import Changes, ReadSettings
 from longctx.ingest.xml_tree import XmlRefused, inside, parse_xml
-from longctx.ingest.zip_parts import ZipParts, ZipRefused
+from longctx.ingest.zip_parts import ZipParts
+from longctx.ingest.zipped import ZipRefused
 
 _SPACE = re.compile(r"[ \t\r\n]+")
 _CONTAINERS = frozenset(
@@ -53,14 +53,7 @@ def read_odt(source: Source, data: bytes, settings: ReadSettings) -> Document | 
         return Skipped(source.name, "refused: lists or sections nested without end")
     if not draft.text:
         return Skipped(source.name, "no text in it")
-    return Document(
-        name=source.name,
-        text=draft.text,
-        kind="prose",
-        digest=hashlib.sha256(data).hexdigest(),
-        notes=tuple(notes),
-        headings=tuple(draft.headings),
-    )
+    return draft.document(source, data, notes)
 
 
 def _read(parts: ZipParts, draft: Draft, changes: Changes) -> list[str]:

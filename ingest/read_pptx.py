@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Iterator
 from xml.etree.ElementTree import Element
@@ -13,7 +12,7 @@ from longctx.ingest.number_formats import numeral
 from longctx.ingest.ooxml_package import Package
 from longctx.ingest.symbol_fonts import readable
 from longctx.ingest.xml_tree import XmlRefused, inside
-from longctx.ingest.zip_parts import ZipRefused
+from longctx.ingest.zipped import ZipRefused
 
 _TITLES = frozenset({"title", "ctrTitle"})
 # What is printed at the edge of every slide alike.
@@ -37,15 +36,7 @@ def read_pptx(source: Source, data: bytes) -> Document | Skipped:
         return Skipped(source.name, "refused: groups nested without end")
     if not draft.text:
         return Skipped(source.name, "; ".join(("no text in it", *notes)))
-    return Document(
-        name=source.name,
-        text=draft.text,
-        kind="prose",
-        digest=hashlib.sha256(data).hexdigest(),
-        pages=tuple(draft.pages),
-        notes=tuple(notes),
-        headings=tuple(draft.headings),
-    )
+    return draft.document(source, data, notes)
 
 
 def _read(package: Package, draft: Draft, notes: list[str]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import codecs
-import hashlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -68,14 +67,7 @@ def read_rtf(source: Source, data: bytes, settings: ReadSettings) -> Document | 
         draft.write(block)
     if not draft.text:
         return Skipped(source.name, "no text in it")
-    return Document(
-        name=source.name,
-        text=draft.text,
-        kind="prose",
-        digest=hashlib.sha256(data).hexdigest(),
-        notes=tuple(reader.notes()),
-        headings=tuple(draft.headings),
-    )
+    return draft.document(source, data, reader.notes())
 
 
 class _Reader:

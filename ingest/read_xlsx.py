@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Iterator
 from xml.etree.ElementTree import Element
@@ -12,7 +11,7 @@ from longctx.ingest.document import Document, Skipped, Source
 from longctx.ingest.draft import Block, Draft
 from longctx.ingest.ooxml_package import Package
 from longctx.ingest.xml_tree import XmlRefused
-from longctx.ingest.zip_parts import ZipRefused
+from longctx.ingest.zipped import ZipRefused
 
 _ADDRESS = re.compile(r"([A-Z]{1,3})([1-9]\d{0,6})")
 
@@ -26,15 +25,7 @@ def read_xlsx(source: Source, data: bytes) -> Document | Skipped:
         return Skipped(source.name, str(trouble))
     if not draft.pages:
         return Skipped(source.name, "damaged: no sheets in it")
-    return Document(
-        name=source.name,
-        text=draft.text,
-        kind="data",
-        digest=hashlib.sha256(data).hexdigest(),
-        pages=tuple(draft.pages),
-        notes=tuple(notes),
-        headings=tuple(draft.headings),
-    )
+    return draft.document(source, data, notes, kind="data")
 
 
 def _read(package: Package, draft: Draft, notes: list[str]) -> None:

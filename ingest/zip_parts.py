@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import struct
 import zipfile
-import zlib
 from io import BytesIO
+
+from longctx.ingest.zipped import DAMAGE, ZipRefused
 
 MAX_PART = 1 << 26
 MAX_TOTAL = 1 << 28
@@ -13,20 +13,6 @@ MAX_TOTAL = 1 << 28
 MAX_DIRECTORY = 1 << 21
 
 _END, _END64, _LOCATOR = b"PK\x05\x06", b"PK\x06\x06", b"PK\x06\x07"
-_DAMAGE = (
-    zipfile.BadZipFile,
-    zlib.error,
-    struct.error,
-    EOFError,
-    NotImplementedError,
-    OSError,
-    RuntimeError,
-    ValueError,
-)
-
-
-class ZipRefused(Exception):
-    """A zip file that is damaged, encrypted or too large; the reason is for the user."""
 
 
 class ZipParts:
@@ -42,7 +28,7 @@ class ZipParts:
             raise ZipRefused("a zip file with more parts than are read")
         try:
             self._zip = zipfile.ZipFile(BytesIO(data))
-        except _DAMAGE as error:
+        except DAMAGE as error:
             raise ZipRefused("damaged: not a whole zip file") from error
         self._infos = {_key(info.filename): info for info in self._zip.infolist()}
         self._room = MAX_TOTAL
@@ -73,7 +59,7 @@ class ZipParts:
         try:
             with self._zip.open(info) as part:
                 data = b"" if info.file_size > limit else part.read(limit + 1)
-        except _DAMAGE as error:
+        except DAMAGE as error:
             raise ZipRefused(f"damaged: {name} cannot be unpacked") from error
         if max(len(data), info.file_size) > limit:
             raise ZipRefused(f"{name} unpacks to more than the {limit / 1e6:,.0f} MB that are read")

@@ -2,55 +2,65 @@
 
 from __future__ import annotations
 
+import struct
 import zlib
 from io import BytesIO
 from zipfile import BadZipFile, ZipFile, ZipInfo
 
 # What reading a damaged or hostile zip file raises.
-DAMAGE = (BadZipFile, EOFError, ValueError, OSError, NotImplementedError, zlib.error, RuntimeError)
+DAMAGE = (
+    BadZipFile,
+    EOFError,
+    NotImplementedError,
+    OSError,
+    RuntimeError,
+    ValueError,
+    struct.error,
+    zlib.error,
+)
 # The table of contents of a zip file takes time and memory before anything in it is known.
 MAX_ENTRIES = 100_000
 _ENTRY = b"PK\x01\x02"
 
 
-class Unreadable(Exception):
-    """Why a zip file, or a file in it, cannot be read."""
+class ZipRefused(Exception):
+    """A zip file that is damaged, encrypted or too large; the reason is for the user."""
 
 
 def open_zip(data: bytes) -> ZipFile:
     """The zip file in the data.
 
     Raises:
-        Unreadable: it is damaged, or holds too many entries.
+        ZipRefused: it is damaged, or holds too many entries.
     """
     num_entries = data.count(_ENTRY)
     if num_entries > MAX_ENTRIES:
-        raise Unreadable(f"{num_entries:,} entries, more than the {MAX_ENTRIES:,} read")
+        raise ZipRefused(f"{num_entries:,} entries, more than the {MAX_ENTRIES:,} read")
     try:
         return ZipFile(BytesIO(data))
     except DAMAGE as error:
-        raise Unreadable("damaged, or not a zip file") from error
+        raise ZipRefused("damaged, or not a zip file") from error
 
 
 def member(archive: ZipFile, info: ZipInfo, limit: int) -> bytes:
     """The bytes of one file of the archive.
 
     Raises:
-        Unreadable: it is encrypted or damaged, or it holds more than `limit` bytes, whatever it
+        ZipRefused: it is encrypted or damaged, or it holds more than `limit` bytes, whatever it
             declares.
     """
     if info.flag_bits & 1:
-        raise Unreadable("encrypted: it needs a password")
+        raise ZipRefused("encrypted: it needs a password")
     if info.file_size > limit:
-        raise Unreadable(too_large(info.file_size, limit))
+        raise ZipRefused(too_large(info.file_size, limit))
     try:
         with archive.open(info) as file:
             # What is read beyond the declared size is never given out.
             return file.read(limit)
     except NotImplementedError as error:
-        raise Unreadable("compressed in a way that is not known here") from error
+        raise ZipRefused("compressed in a way that is not known here") from error
     except DAMAGE as error:
-        raise Unreadable("damaged") from error
+        raise ZipRefused("damaged") from error
 
 
 def too_large(size: int, limit: int) -> str:

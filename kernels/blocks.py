@@ -60,7 +60,7 @@ def predicted_mass(queries: Sequence[tuple[int, int, Tensor]], means: Tensor) ->
     return torch.cat(parts, -1).softmax(-1).mean(1)
 
 
-def choose(mass: Tensor, rule: Rule) -> Tensor:
+def choose_blocks(mass: Tensor, rule: Rule) -> Tensor:
     """Returns which past Blocks are attended to, bool [G, N], from their predicted mass [G, N]."""
     num_groups, num_blocks = mass.shape
     most = max(1, rule.max_keys // BLOCK)
@@ -96,7 +96,7 @@ def attend_tiles(
             pieces.append(attend(form, views, *seen))
         else:
             mass = predicted_mass(views, means[:, : (start + first) // BLOCK])
-            pieces.append(attend_chosen(form, views, *seen, choose(mass, rule)))
+            pieces.append(attend_chosen(form, views, *seen, choose_blocks(mass, rule)))
         first = last
     return torch.cat(pieces, 1)
 

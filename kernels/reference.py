@@ -38,16 +38,8 @@ def attention(q: Tensor, keys: Tensor, values: Tensor) -> Tensor:
     `q` [H, T, D]; `keys` and `values` [G, S, D], H a multiple of G, S at least T. Query t sees the
     keys up to S - T + t. Ainslie et al. 2023, "GQA", with the scale 1 / sqrt(D).
     """
-    num_heads, num_queries, head_dim = q.shape
-    num_keys = keys.shape[1]
-    group = num_heads // keys.shape[0]
-    k = keys.float().repeat_interleave(group, dim=0)
-    v = values.float().repeat_interleave(group, dim=0)
-    scores = q.float() @ k.transpose(1, 2) / head_dim**0.5
-    last_seen = torch.arange(num_keys - num_queries, num_keys)[:, None]
-    hidden = torch.arange(num_keys)[None, :] > last_seen
-    weights = scores.masked_fill(hidden, float("-inf")).softmax(-1)
-    return torch.matmul(weights, v)
+    everything = torch.ones(keys.shape[0], q.shape[1], keys.shape[1], dtype=torch.bool)
+    return chosen_attention(q, keys, values, everything)
 
 
 def dual_chunk_attention(

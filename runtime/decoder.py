@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn.functional import rms_norm, silu
 
 from longctx.kernels import attention
-from longctx.kernels.blocks import Rule, attend_tiles
+from longctx.kernels.blocks import TILE, Rule, attend_tiles
 from longctx.kernels.dual_chunk import DualChunk, Plain
 from longctx.kernels.linear import Upcast, project
 from longctx.kernels.rope import inverse_frequencies, rotate, score_factor
@@ -93,6 +93,12 @@ def build_decoder(
     if reach is None:
         sizes = config.dual_chunk
         reach = DualChunk(*sizes, trained=config.native_window) if sizes else Plain()
+    if rule is not None and reach.stride is not None and reach.stride % TILE:
+        raise ModelError(
+            f"Chunks of {reach.stride:,} tokens are no whole tiles of {TILE}: sparse prefill needs "
+            "them to be",
+            "read densely: --attention dense",
+        )
     return Decoder(config, numerics, weights, frequencies, Upcast(numerics.dtype), reach, rule)
 
 

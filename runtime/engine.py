@@ -58,7 +58,7 @@ class Engine:
         self._ids = np.empty(reader.capacity, dtype=np.int64)
         self._length = 0
         # from here on what was read attended densely
-        self._question = 0
+        self._question_start = 0
 
     @property
     def window(self) -> int:
@@ -73,12 +73,12 @@ class Engine:
         max_tokens: int,
         stop_ids: Collection[int] = (),
         sampling: Sampling | None = None,
-        question: int | None = None,
+        question_start: int | None = None,
         on_progress: Progress = lambda done, total: None,
     ) -> Iterator[int]:
         """Yields the ids of the answer to `token_ids`, up to a stop id, which is not yielded.
 
-        The tokens from position `question` on attend densely whatever the others do.
+        The tokens from position `question_start` on attend densely whatever the others do.
 
         Raises:
             ModelError: prompt and answer do not fit the window.
@@ -86,7 +86,7 @@ class Engine:
         sampling = sampling or Sampling()
         self._check_room(len(token_ids), max_tokens)
         generator, written = sampling.generator(), list[int]()
-        logits = self._prefill(token_ids, question, on_progress)
+        logits = self._prefill(token_ids, question_start, on_progress)
         for index in range(max_tokens):
             token = choose_token(logits, sampling, written, generator)
             if token in stop_ids:
@@ -102,7 +102,7 @@ class Engine:
         token_ids: Sequence[int],
         choices: Sequence[Sequence[int]],
         *,
-        question: int | None = None,
+        question_start: int | None = None,
         on_progress: Progress = lambda done, total: None,
     ) -> list[float]:
         """Returns the probability of each choice as the next words, normalized among them.
@@ -112,7 +112,7 @@ class Engine:
         """
         assert choices and all(choices), "a choice without tokens"
         self._check_room(len(token_ids), max(map(len, choices)))
-        first = self._prefill(token_ids, question, on_progress)
+        first = self._prefill(token_ids, question_start, on_progress)
         scores = []
         for choice in choices:
             score = first.log_softmax(-1)[choice[0]]
@@ -132,28 +132,28 @@ class Engine:
             )
 
     def _prefill(
-        self, token_ids: Sequence[int], question: int | None, on_progress: Progress
+        self, token_ids: Sequence[int], question_start: int | None, on_progress: Progress
     ) -> Tensor:
         """Returns the logits after `token_ids`, reading only what is not read yet."""
         wanted = np.asarray(token_ids, dtype=np.int64)
         total = len(wanted)
-        question = total if question is None else question
-        kept = self._kept(wanted, question)
+        question_start = total if question_start is None else question_start
+        kept = self._kept(wanted, question_start)
         self._forget(kept)
-        self._question = question
+        self._question_start = question_start
         logits = None
-        for start, end in self._steps(kept, question, total):
+        for start, end in self._steps(kept, question_start, total):
             on_progress(start, total)
 
             def on_part(share: float, start: int = start, size: int = end - start) -> None:
                 on_progress(start + int(share * size), total)
 
-            logits = self._step(wanted[start:end].tolist(), on_part, dense=start >= question)
+            logits = self._step(wanted[start:end].tolist(), on_part, dense=start >= question_start)
         on_progress(total, total)
         assert logits is not None, "a prompt of no tokens"
         return logits
 
-    def _kept(self, wanted: NDArray[np.int64], question: int) -> int:
+    def _kept(self, wanted: NDArray[np.int64], question_start: int) -> int:
         """Returns how many tokens of what was read need not be read again."""
         shared = min(self._length, len(wanted))
         differing = np.flatnonzero(self._ids[:shared] != wanted[:shared])
@@ -161,18 +161,18 @@ class Engine:
         # the end is read again when nothing else is new, for the sake of its logits; two tokens,
         # since one alone would be multiplied as a decoded token is
         kept = min(kept, max(0, len(wanted) - 2))
-        if kept >= question == self._question or self.reader.grid == 1:
+        if kept >= question_start == self._question_start or self.reader.grid == 1:
             return kept
         # a tile torn by the question attends densely, a whole one does not
-        kept = min(kept, question, self._question)
+        kept = min(kept, question_start, self._question_start)
         return kept - kept % self.reader.grid
 
-    def _steps(self, start: int, question: int, total: int) -> Iterator[tuple[int, int]]:
+    def _steps(self, start: int, question_start: int, total: int) -> Iterator[tuple[int, int]]:
         """Yields the Steps: ends on the reader's grid, and where the question begins."""
         grid = self.reader.grid
         size = max(grid, self.step_size - self.step_size % grid)
         while start < total:
-            end = min(start + size, question if start < question else total)
+            end = min(start + size, question_start if start < question_start else total)
             yield start, end
             start = end
 

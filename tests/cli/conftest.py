@@ -58,13 +58,13 @@ class ScriptedModel(Model):
         self.num_loads += 1
         return self
 
-    def generate(self, token_ids, *, sampling, max_tokens, stop_ids, question, on_progress):
-        assert token_ids[question - 1] == 0, "the question begins after the documents"
+    def generate(self, token_ids, *, sampling, max_tokens, stop_ids, question_start, on_progress):
+        assert token_ids[question_start - 1] == 0, "the question begins after the documents"
         question = self._read(token_ids, on_progress)
         yield from map(ord, self.say(question)[:max_tokens])
 
-    def choose(self, token_ids, choices, *, question, on_progress) -> list[float]:
-        assert token_ids[question - 1] == 0, "the question begins after the documents"
+    def choose(self, token_ids, choices, *, question_start, on_progress) -> list[float]:
+        assert token_ids[question_start - 1] == 0, "the question begins after the documents"
         self._read(token_ids, on_progress)
         rest = (1 - self.yes) / (len(choices) - 1)
         return [self.yes, *[rest] * (len(choices) - 1)]

@@ -6,7 +6,8 @@ import pytest
 from office_files import zipped
 
 from longctx.ingest import zip_parts
-from longctx.ingest.zip_parts import ZipParts, ZipRefused
+from longctx.ingest.zip_parts import ZipParts
+from longctx.ingest.zipped import ZipRefused
 
 
 def test_parts_are_read_by_name_whatever_the_case_and_the_slash() -> None:

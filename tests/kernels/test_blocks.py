@@ -12,7 +12,7 @@ from longctx.kernels.blocks import (
     Rule,
     attend_chosen,
     block_means,
-    choose,
+    choose_blocks,
     predicted_mass,
 )
 from longctx.kernels.dual_chunk import DualChunk
@@ -98,7 +98,7 @@ def test_a_block_that_answers_the_queries_is_predicted():
     mass = predicted_mass([(0, keys.shape[1], q)], block_means(keys)[:, :32])
     torch.testing.assert_close(mass.sum(-1), torch.ones(2))
     assert mass.argmax(-1).tolist() == [11, 11]
-    chosen = choose(mass, Rule(max_keys=5 * BLOCK, sinks=1, window=2))
+    chosen = choose_blocks(mass, Rule(max_keys=5 * BLOCK, sinks=1, window=2))
     assert chosen[:, 11].all() and chosen[:, 0].all() and chosen[:, -2:].all()
 
 
@@ -109,7 +109,7 @@ def test_a_block_that_answers_the_queries_is_predicted():
 def test_a_choice_keeps_to_its_rule(num_blocks, rule):
     generator = torch.Generator().manual_seed(num_blocks)
     mass = (4 * torch.randn(3, num_blocks, generator=generator)).softmax(-1)
-    chosen = choose(mass, rule)
+    chosen = choose_blocks(mass, rule)
     forced = torch.zeros(num_blocks, dtype=torch.bool)
     forced[: rule.sinks] = True
     forced[max(0, num_blocks - rule.window) :] = True
@@ -130,5 +130,5 @@ def test_a_choice_keeps_to_its_rule(num_blocks, rule):
 
 def test_the_whole_mass_is_everything():
     mass = torch.full((1, 50), 0.02)
-    assert choose(mass, Rule(max_keys=10**9, mass=1.0, sinks=1, window=1)).all()
+    assert choose_blocks(mass, Rule(max_keys=10**9, mass=1.0, sinks=1, window=1)).all()
     assert not math.isnan(float(mass.sum()))

@@ -72,7 +72,10 @@ def test_a_kept_prefix_is_read_once(directory):
         ids = prefix + random_ids(50, seed=seed)
         list(
             engine.generate(
-                ids, max_tokens=1, question=1200, on_progress=lambda done, total: read.append(done)
+                ids,
+                max_tokens=1,
+                question_start=1200,
+                on_progress=lambda done, total: read.append(done),
             )
         )
     assert read[0] == 0
