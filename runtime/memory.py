@@ -6,7 +6,6 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from longctx.kernels.blocks import BLOCK
 from longctx.runtime.config import ModelConfig
 from longctx.runtime.errors import OutOfMemory
 from longctx.runtime.micro_batch import MICRO_BATCH
@@ -66,9 +65,7 @@ def plan_memory(
     return MemoryPlan(
         process_bytes=PROCESS_BYTES,
         weights_bytes=stored_bytes - idle_bytes,
-        cache_bytes=config.cache_bytes_per_token(item_bytes) * num_tokens
-        # the float32 means of the keys, one for each Block: half of the cache is keys
-        + config.cache_bytes_per_token(4) // 2 * num_tokens // BLOCK,
+        cache_bytes=config.cache_bytes_per_token(item_bytes) * num_tokens,
         workspace_bytes=upcast + _activation_bytes(config, step, item_bytes),
         available_bytes=available_bytes(),
     )
