@@ -29,8 +29,11 @@ class Numerics(StrEnum):
 
     auto = "auto"
     float32 = "float32"
-    mixed = "mixed"
     bfloat16 = "bfloat16"
+    mixed = "mixed"
+    narrow = "narrow"
+    int8 = "int8"
+    int4 = "int4"
 
 
 class Attention(StrEnum):

@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
+
 import torch
 from torch import Tensor
 from torch.nn.functional import linear
 
+from longctx.kernels.narrow import Narrow, fits, multiply, narrow
 
-def project(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+Matrix = Tensor | Narrow
+
+FEW_ROWS = 4
+
+
+def project(x: Tensor, weight: Matrix, bias: Tensor | None = None) -> Tensor:
     """Returns x [T, in] times weight [out, in] transposed, plus bias, in the dtype of `x`.
 
-    A single row is a matter of reading the weights, so it is multiplied in their own precision;
+    Few rows are a matter of reading the weights, so they are multiplied in their own precision;
     more rows are a matter of arithmetic, so the weights are brought to that of `x`.
     """
+    if isinstance(weight, Narrow):
+        product = multiply(weight, x).to(x.dtype)
+        return product if bias is None else product.add_(bias)
     if x.dtype == weight.dtype:
         return linear(x, weight, bias)
-    if x.shape[0] == 1:
+    if x.shape[0] <= FEW_ROWS:
         product = linear(x.to(weight.dtype), weight).to(x.dtype)
         return product if bias is None else product + bias
     return linear(x, weight.to(x.dtype), bias)
@@ -40,3 +51,19 @@ class Upcast:
         if buffer is None or buffer.shape != weight.shape:
             buffer = self._buffers[name] = torch.empty(weight.shape, dtype=self.dtype)
         return buffer.copy_(weight)
+
+
+class Narrowed:
+    """Weights made narrow when they are first asked for, and kept."""
+
+    def __init__(self, bits: int | None) -> None:
+        """Start with none; `bits` is how many each gets, what it needs if None."""
+        self.bits = bits
+        self._kept: dict[Hashable, Matrix] = {}
+
+    def __call__(self, name: Hashable, weight: Tensor) -> Matrix:
+        """Returns `weight` in few bits, or as it is where its shape does not allow it."""
+        found = self._kept.get(name)
+        if found is None:
+            found = self._kept[name] = narrow(weight, self.bits) if fits(weight) else weight
+        return found

@@ -18,7 +18,7 @@ from torch.nn.functional import rms_norm, silu
 from longctx.kernels import attention
 from longctx.kernels.blocks import TILE, Rule, attend_tiles
 from longctx.kernels.dual_chunk import DualChunk, Plain
-from longctx.kernels.linear import Upcast, project
+from longctx.kernels.linear import Matrix, Narrowed, Upcast, project
 from longctx.kernels.rope import inverse_frequencies, rotate, score_factor
 from longctx.runtime.config import ModelConfig
 from longctx.runtime.errors import ModelError
@@ -29,7 +29,7 @@ from longctx.runtime.numerics import Numerics
 # Tokens whose logits are computed exactly: the rest share too little probability to matter.
 RESCORED = 256
 
-Matrix = Callable[[str], Tensor]
+Matrices = Callable[[str], Matrix]
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,7 @@ class Decoder:
     weights: Mapping[str, Tensor]
     frequencies: Tensor
     upcast: Upcast
+    narrowed: Narrowed
     reach: DualChunk | Plain = Plain()
     rule: Rule | None = None
 
@@ -48,25 +49,26 @@ class Decoder:
         """Returns the embeddings [T, hidden] of `token_ids` [T]."""
         return self.weights["model.embed_tokens.weight"][token_ids].to(self.numerics.dtype)
 
-    def logits(self, hidden: Tensor) -> Tensor:
+    def logits(self, hidden: Tensor, *, decoding: bool = False) -> Tensor:
         """Returns float32 logits [T, vocabulary] of normed rows [T, hidden]."""
         tied = self.config.tied_head
         head = self.weights["model.embed_tokens.weight" if tied else "lm_head.weight"]
-        if self.numerics.narrow_rows and hidden.shape[0] == 1:
-            return _rescored(project(hidden, head).float(), hidden, head)
+        if decoding and self.numerics.decoding != "as read":
+            matrix = self.narrowed("head", head) if self.numerics.narrows else head
+            return _rescored(project(hidden, matrix).float(), hidden, head)
         # in slices, since the head in another precision would be the largest tensor of all
         parts = [project(hidden, rows.to(hidden.dtype)) for rows in torch.split(head, 16_384)]
         return torch.cat(parts, dim=-1).float()
 
 
 def _rescored(logits: Tensor, hidden: Tensor, head: Tensor) -> Tensor:
-    """Returns logits [1, V] whose likeliest are computed again in float32.
+    """Returns logits [T, V] whose likeliest are computed again in float32.
 
-    A product in bfloat16 is rounded to 8 bits, which leaves ties among the likeliest tokens.
+    A product of bfloat16 or narrow weights leaves ties among the likeliest tokens.
     """
-    best = logits[0].topk(min(RESCORED, head.shape[0])).indices
-    logits[0, best] = head[best].float() @ hidden[0].float()
-    return logits
+    best = logits.topk(min(RESCORED, head.shape[0])).indices
+    exact = torch.einsum("tbh,th->tb", head[best].float(), hidden.float())
+    return logits.scatter_(1, best, exact)
 
 
 def build_decoder(
@@ -99,7 +101,13 @@ def build_decoder(
             "them to be",
             "read densely: --attention dense",
         )
-    return Decoder(config, numerics, weights, frequencies, Upcast(numerics.dtype), reach, rule)
+    # looked up for every token: norms and biases are brought to their precision once
+    held = {
+        name: weight.to(numerics.dtype) if weight.ndim == 1 else weight
+        for name, weight in weights.items()
+    }
+    upcast, narrowed = Upcast(numerics.dtype), Narrowed(numerics.narrow_bits)
+    return Decoder(config, numerics, held, frequencies, upcast, narrowed, reach, rule)
 
 
 def forward(
@@ -109,12 +117,14 @@ def forward(
     on_layer: Callable[[int], None] = lambda layer: None,
     *,
     dense: bool = True,
+    decoding: bool = False,
 ) -> Tensor:
     """Returns the normed rows [T, hidden] of `token_ids` [T], which follow what `cache` holds.
 
     The cache grows by T at the end of the pass and not before: an interrupted pass leaves it as it
     was. `on_layer` hears of each layer as it is done. Unless `dense`, whole tiles of queries attend
-    to what the decoder's Rule chooses for them.
+    to what the decoder's Rule chooses for them. Tokens of an answer, `decoding`, meet the weights
+    that the Numerics have for them.
     """
     start, num_tokens = cache.length, token_ids.shape[0]
     x = decoder.embed(token_ids)
@@ -126,7 +136,7 @@ def forward(
         factor=score_factor(decoder.config.rope_scaling),
     )
     for layer in range(decoder.config.num_layers):
-        matrix = _layer_matrices(decoder, layer, num_tokens)
+        matrix = _layer_matrices(decoder, layer, decoding)
         for batch in batches:
             rows = batch.rows
             x[rows] += _attention(decoder, layer, matrix, x[rows], batch, cache, dense)
@@ -139,7 +149,7 @@ def forward(
 def _attention(
     decoder: Decoder,
     layer: int,
-    matrix: Matrix,
+    matrix: Matrices,
     x: Tensor,
     batch: MicroBatch,
     cache: KVCache,
@@ -152,13 +162,12 @@ def _attention(
 
     def heads(name: str, count: int) -> Tensor:
         bias = weights.get(f"{prefix}self_attn.{name}_proj.bias")
-        bias = None if bias is None else bias.to(x.dtype)
         out = project(normed, matrix(f"self_attn.{name}_proj"), bias)
         out = out.view(-1, count, config.head_dim)
         scale = weights.get(f"{prefix}self_attn.{name}_norm.weight")
         if scale is None:
             return out
-        return rms_norm(out, (config.head_dim,), scale.to(x.dtype), config.norm_eps)
+        return rms_norm(out, (config.head_dim,), scale, config.norm_eps)
 
     q = heads("q", config.num_heads)
     k = rotate(heads("k", config.num_kv_heads), *batch.keys)
@@ -178,11 +187,10 @@ def _attention(
     else:
         out = attend_tiles(form, turned, keys, values, cache.means[layer], rule)
     out = out.transpose(0, 1).reshape(x.shape[0], -1)
-    bias = weights.get(prefix + "self_attn.o_proj.bias")
-    return project(out, matrix("self_attn.o_proj"), None if bias is None else bias.to(x.dtype))
+    return project(out, matrix("self_attn.o_proj"), weights.get(prefix + "self_attn.o_proj.bias"))
 
 
-def _mlp(decoder: Decoder, layer: int, matrix: Matrix, x: Tensor) -> Tensor:
+def _mlp(decoder: Decoder, layer: int, matrix: Matrices, x: Tensor) -> Tensor:
     """Returns what the SwiGLU adds to the rows x [T, hidden]."""
     normed = _norm(decoder, f"model.layers.{layer}.post_attention_layernorm.weight", x)
     gate = silu(project(normed, matrix("mlp.gate_proj")), inplace=True)
@@ -190,16 +198,25 @@ def _mlp(decoder: Decoder, layer: int, matrix: Matrix, x: Tensor) -> Tensor:
 
 
 def _norm(decoder: Decoder, name: str, x: Tensor) -> Tensor:
-    weight = decoder.weights[name].to(x.dtype)
-    return rms_norm(x, (decoder.config.hidden_size,), weight, decoder.config.norm_eps)
+    size = (decoder.config.hidden_size,)
+    return rms_norm(x, size, decoder.weights[name], decoder.config.norm_eps)
 
 
-def _layer_matrices(decoder: Decoder, layer: int, num_tokens: int) -> Matrix:
-    """Returns a look-up of the layer's matrices in the precision this many rows want."""
-    stored = {name: decoder.weights[f"model.layers.{layer}.{name}.weight"] for name in MATRICES}
-    if num_tokens > 1 or not decoder.numerics.narrow_rows:
-        stored = {name: decoder.upcast(name, weight) for name, weight in stored.items()}
-    return stored.__getitem__
+def _layer_matrices(decoder: Decoder, layer: int, decoding: bool) -> Matrices:
+    """Returns a look-up of the layer's matrices in the precision that the rows are to meet."""
+    decoding = decoding and decoder.numerics.decoding != "as read"
+
+    def matrix(name: str) -> Matrix:
+        weight = decoder.weights[f"model.layers.{layer}.{name}.weight"]
+        if decoding:
+            narrows = decoder.numerics.narrows
+            return decoder.narrowed((layer, name), weight) if narrows else weight
+        return decoder.upcast(name, weight)
+
+    if decoding:
+        return matrix
+    # once for all micro-batches of the Step
+    return {name: matrix(name) for name in MATRICES}.__getitem__
 
 
 MATRICES = (

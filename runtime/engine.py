@@ -17,15 +17,19 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from longctx.kernels.blocks import TILE, Rule
+from longctx.kernels.linear import FEW_ROWS
 from longctx.runtime.config import ModelConfig, foreign_reason, load_config
 from longctx.runtime.decoder import Decoder, build_decoder, forward
 from longctx.runtime.errors import ModelError
 from longctx.runtime.kv_cache import KVCache
+from longctx.runtime.lookup import guessed
 from longctx.runtime.numerics import Numerics, choose_numerics
 from longctx.runtime.sampling import Sampling, choose_token
 from longctx.runtime.weights import open_weights
 
 STEP_SIZE = 2048
+# Tokens read ahead of an answer: with the one before them as many rows as are multiplied together.
+GUESSED = FEW_ROWS - 1
 
 Progress = Callable[[int, int], None]
 """Told the tokens read so far and the tokens of the prompt."""
@@ -44,6 +48,9 @@ class Reader(Protocol):
     def read(self, token_ids: Tensor, on_part: Callable[[float], None], *, dense: bool) -> Tensor:
         """Returns float32 logits [V] after the last of `token_ids` [T], and remembers them."""
 
+    def decode(self, token_ids: Tensor) -> Tensor:
+        """Returns float32 logits [T, V] after each of an answer's tokens, and remembers them."""
+
     def truncate(self, length: int) -> None:
         """Forget the tokens from position `length` on."""
 
@@ -59,6 +66,8 @@ class Engine:
         self._length = 0
         # from here on what was read attended densely
         self._question_start = 0
+        # tokens read ahead of the answer, and those of them that came true
+        self.num_guessed = self.num_foreseen = 0
 
     @property
     def window(self) -> int:
@@ -86,15 +95,25 @@ class Engine:
         sampling = sampling or Sampling()
         self._check_room(len(token_ids), max_tokens)
         generator, written = sampling.generator(), list[int]()
-        logits = self._prefill(token_ids, question_start, on_progress)
-        for index in range(max_tokens):
-            token = choose_token(logits, sampling, written, generator)
-            if token in stop_ids:
-                return
-            yield token
-            written.append(token)
-            if index + 1 < max_tokens:
-                logits = self._step([token])
+        logits = self._prefill(token_ids, question_start, on_progress)[None]
+        ahead: list[int] = []
+        while True:
+            # row i of the logits follows the i first of the tokens read ahead, if those come true
+            for index, row in enumerate(logits):
+                token = choose_token(row, sampling, written, generator)
+                if token in stop_ids:
+                    return
+                yield token
+                written.append(token)
+                if len(written) == max_tokens:
+                    return
+                if index == len(ahead) or ahead[index] != token:
+                    break
+                self.num_foreseen += 1
+            self._forget(len(token_ids) + len(written) - 1)
+            ahead = self._ahead(token, max_tokens - len(written)) if sampling.is_greedy else []
+            self.num_guessed += len(ahead)
+            logits = self._decode([token, *ahead])
 
     @torch.inference_mode()
     def choose(
@@ -117,7 +136,7 @@ class Engine:
         for choice in choices:
             score = first.log_softmax(-1)[choice[0]]
             for token, following in zip(choice, choice[1:], strict=False):
-                score = score + self._step([token]).log_softmax(-1)[following]
+                score = score + self._decode([token])[0].log_softmax(-1)[following]
             scores.append(score)
             self._forget(len(token_ids))
         return torch.stack(scores).softmax(-1).tolist()
@@ -158,9 +177,8 @@ class Engine:
         shared = min(self._length, len(wanted))
         differing = np.flatnonzero(self._ids[:shared] != wanted[:shared])
         kept = int(differing[0]) if differing.size else shared
-        # the end is read again when nothing else is new, for the sake of its logits; two tokens,
-        # since one alone would be multiplied as a decoded token is
-        kept = min(kept, max(0, len(wanted) - 2))
+        # the last is read again when nothing else is new, for the sake of its logits
+        kept = min(kept, len(wanted) - 1)
         if kept >= question_start == self._question_start or self.reader.grid == 1:
             return kept
         # a tile torn by the question attends densely, a whole one does not
@@ -184,10 +202,23 @@ class Engine:
         dense: bool = True,
     ) -> Tensor:
         logits = self.reader.read(torch.tensor(token_ids), on_part, dense=dense)
+        self._remember(token_ids)
+        return logits
+
+    def _decode(self, token_ids: list[int]) -> Tensor:
+        logits = self.reader.decode(torch.tensor(token_ids))
+        self._remember(token_ids)
+        return logits
+
+    def _ahead(self, token: int, room: int) -> list[int]:
+        """Returns the tokens that may follow `token`, since they did where this was read before."""
+        count = min(GUESSED, room)
+        return guessed(self._ids[: self._length], token, count) if count > 0 else []
+
+    def _remember(self, token_ids: list[int]) -> None:
         end = self._length + len(token_ids)
         self._ids[self._length : end] = token_ids
         self._length = end
-        return logits
 
     def _forget(self, length: int) -> None:
         self.reader.truncate(length)
@@ -216,6 +247,11 @@ class DecoderReader:
             dense=dense,
         )
         return self.decoder.logits(hidden[-1:])[0]
+
+    def decode(self, token_ids: Tensor) -> Tensor:
+        """Returns float32 logits [T, V] after each of an answer's tokens, and remembers them."""
+        hidden = forward(self.decoder, token_ids, self.cache, decoding=True)
+        return self.decoder.logits(hidden, decoding=True)
 
     def truncate(self, length: int) -> None:
         """Forget the tokens from position `length` on."""

@@ -29,11 +29,18 @@ class ForeignReader:
 
     def read(self, token_ids: Tensor, on_part: Callable[[float], None], *, dense: bool) -> Tensor:
         """Returns float32 logits [V] after the last of `token_ids` [T], and remembers them."""
+        return self._logits(token_ids, 1)[0]
+
+    def decode(self, token_ids: Tensor) -> Tensor:
+        """Returns float32 logits [T, V] after each of `token_ids` [T], and remembers them."""
+        return self._logits(token_ids, token_ids.shape[0])
+
+    def _logits(self, token_ids: Tensor, last: int) -> Tensor:
         out = self.model(
-            token_ids[None], past_key_values=self._cache, use_cache=True, logits_to_keep=1
+            token_ids[None], past_key_values=self._cache, use_cache=True, logits_to_keep=last
         )
         self._length += token_ids.shape[0]
-        logits: Tensor = out.logits[0, -1].float()
+        logits: Tensor = out.logits[0].float()
         return logits
 
     def truncate(self, length: int) -> None:

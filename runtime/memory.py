@@ -6,10 +6,12 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from longctx.kernels.narrow import bits_needed, fits, narrow_bytes
 from longctx.runtime.config import ModelConfig
 from longctx.runtime.errors import OutOfMemory
 from longctx.runtime.micro_batch import MICRO_BATCH
 from longctx.runtime.numerics import Numerics
+from longctx.runtime.weights import open_weights
 
 # The peak of an interpreter with torch, a tokenizer and the command line loaded, before any
 # weights: measured with torch 2.13 on Linux.
@@ -64,7 +66,7 @@ def plan_memory(
     step = min(step_size, num_tokens)
     return MemoryPlan(
         process_bytes=PROCESS_BYTES,
-        weights_bytes=stored_bytes - idle_bytes,
+        weights_bytes=stored_bytes - idle_bytes + _narrow_bytes(config, directory, numerics),
         cache_bytes=config.cache_bytes_per_token(item_bytes) * num_tokens,
         workspace_bytes=upcast + _activation_bytes(config, step, item_bytes),
         available_bytes=available_bytes(),
@@ -85,6 +87,19 @@ def _activation_bytes(config: ModelConfig, step: int, item_bytes: int) -> int:
         + rows * (3 * config.mlp_size + 6 * heads + 3 * config.hidden_size)
         + 2 * config.vocab_size
     )
+
+
+def _narrow_bytes(config: ModelConfig, directory: Path, numerics: Numerics) -> int:
+    """Returns what the weights take a second time, for decoding."""
+    if not numerics.narrows:
+        return 0
+    total = 0
+    for name, weight in open_weights(directory).items():
+        looked_up = name == "model.embed_tokens.weight" and not config.tied_head
+        if weight.ndim != 2 or looked_up or not fits(weight):
+            continue
+        total += narrow_bytes(tuple(weight.shape), numerics.narrow_bits or bits_needed(weight))
+    return total
 
 
 def _stored_bytes(directory: Path) -> int:

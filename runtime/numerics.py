@@ -3,43 +3,68 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 
 from longctx.runtime.errors import ModelError
 
-NAMES = ("auto", "float32", "mixed", "bfloat16")
+Decoding = Literal["as read", "stored", "narrow", "int8", "int4"]
+"""The weights that a decoded token meets: those of the prompt, those of the file, or `narrow`
+ones: in 4 bits where the model was published so and else in 8, all in 8, or all in 4."""
+
+_DECODING: dict[str, Decoding] = {
+    "float32": "as read",
+    "mixed": "stored",
+    "bfloat16": "stored",
+    "narrow": "narrow",
+    "int8": "int8",
+    "int4": "int4",
+}
+NAMES = ("auto", *_DECODING)
 
 
 @dataclass(frozen=True, slots=True)
 class Numerics:
-    """A named choice of precision.
-
-    `dtype` is that of the activations and of the KVCache. With `narrow_rows` a single row (a
-    decoded token) meets the weights in their stored precision, which is a matter of bandwidth.
-    """
+    """A named choice of precision; `dtype` is that of the activations and of the KVCache."""
 
     name: str
     dtype: torch.dtype
-    narrow_rows: bool
+    decoding: Decoding
     reason: str = ""
+
+    @property
+    def narrow_bits(self) -> int | None:
+        """How many bits the narrow weights have; None is what each matrix needs."""
+        return {"int8": 8, "int4": 4}.get(self.decoding)
+
+    @property
+    def narrows(self) -> bool:
+        """Whether decoded tokens meet weights in 4 or 8 bits."""
+        return self.decoding in ("narrow", "int8", "int4")
 
 
 def choose_numerics(name: str) -> Numerics:
-    """Returns the Numerics called `name`; "auto" asks the processor.
+    """Returns the Numerics called `name`; "auto" is "narrow".
+
+    Prompts are read in bfloat16 where the processor is fast at it, in float32 elsewhere.
 
     Raises:
         ModelError: there is no such name.
     """
-    if name == "auto":
-        if has_fast_bfloat16():
-            return Numerics("bfloat16", torch.bfloat16, True, "this CPU multiplies bfloat16 fast")
-        return Numerics("mixed", torch.float32, True, "this CPU has no bfloat16 instructions")
     if name not in NAMES:
         raise ModelError(f"numerics {name!r} is not one of {', '.join(NAMES)}")
+    if name == "auto":
+        name = "narrow"
+    if name in ("float32", "mixed"):
+        return Numerics(name, torch.float32, _DECODING[name], "asked for")
     if name == "bfloat16":
-        return Numerics(name, torch.bfloat16, True, "asked for")
-    return Numerics(name, torch.float32, name == "mixed", "asked for")
+        return Numerics(name, torch.bfloat16, _DECODING[name], "asked for")
+    if has_fast_bfloat16():
+        reason = "prompts in bfloat16, which this CPU multiplies fast"
+        return Numerics(name, torch.bfloat16, _DECODING[name], reason)
+    reason = "prompts in float32, since this CPU has no bfloat16 instructions"
+    return Numerics(name, torch.float32, _DECODING[name], reason)
 
 
 def has_fast_bfloat16() -> bool:

@@ -19,6 +19,11 @@ class Sampling:
     repetition_penalty: float = 1.0
     seed: int = 0
 
+    @property
+    def is_greedy(self) -> bool:
+        """Whether the likeliest token is always taken."""
+        return self.temperature == 0.0
+
     def generator(self) -> torch.Generator:
         """Returns a source of randomness that starts at the seed."""
         return torch.Generator().manual_seed(self.seed)
@@ -35,7 +40,7 @@ def choose_token(
     """
     if sampling.repetition_penalty != 1.0 and written:
         logits = _penalize(logits, sampling.repetition_penalty, written)
-    if sampling.temperature == 0.0:
+    if sampling.is_greedy:
         return int(logits.argmax())
     probabilities = (logits / sampling.temperature).softmax(-1)
     if sampling.top_p < 1.0:

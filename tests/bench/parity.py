@@ -44,8 +44,11 @@ def our_logits(directory, ids, numerics, step_size):
     reader = load_engine(directory, numerics=numerics).reader
     rows = []
     for start in range(0, len(ids), step_size):
-        hidden = forward(reader.decoder, torch.tensor(ids[start : start + step_size]), reader.cache)
-        rows.append(reader.decoder.logits(hidden))
+        step = torch.tensor(ids[start : start + step_size])
+        if step_size == 1:
+            rows.append(reader.decode(step))
+        else:
+            rows.append(reader.decoder.logits(forward(reader.decoder, step, reader.cache)))
     return torch.cat(rows)
 
 
@@ -97,7 +100,9 @@ def main(directory: Path, out: Path) -> None:
         theirs = distance(model(torch.tensor([ids])).logits[0].float(), exact)
     ours = distance(our_logits(directory, ids, "bfloat16", 2048), exact)
     result["bfloat16"] = {"ours": ours, "transformers": theirs, "ratio": ours / theirs}
-    result["mixed, decoding"] = distance(our_logits(directory, ids[:64], "mixed", 1), exact[:64])
+    for numerics in ("mixed", "narrow", "int8", "int4"):
+        decoded = our_logits(directory, ids[:64], numerics, 1)
+        result[f"{numerics}, decoding"] = distance(decoded, exact[:64])
     result["seconds"] = round(time.perf_counter() - began, 1)
     out.write_text(json.dumps(result, indent=2) + "\n")
     print(json.dumps(result, indent=2))

@@ -5,6 +5,8 @@ from dataclasses import replace
 import pytest
 import torch
 
+from longctx.kernels.linear import FEW_ROWS
+from longctx.kernels.narrow import narrow, widen
 from longctx.runtime.decoder import forward
 from longctx.runtime.engine import load_engine
 
@@ -34,13 +36,17 @@ def their_logits(directory, ids, dtype):
 
 @torch.inference_mode()
 def our_logits(directory, ids, numerics, step_size):
+    """Read in Steps; few rows at a time are decoded."""
     reader = load_engine(directory, numerics=numerics).reader
     rows = []
     for start in range(0, len(ids), step_size):
         step = torch.tensor(ids[start : start + step_size])
-        hidden = forward(reader.decoder, step, reader.cache)
-        rows += [reader.decoder.logits(row[None])[0] for row in hidden]
-    return torch.stack(rows)
+        if step_size <= FEW_ROWS:
+            rows.append(reader.decode(step))
+        else:
+            hidden = forward(reader.decoder, step, reader.cache)
+            rows.append(reader.decoder.logits(hidden))
+    return torch.cat(rows)
 
 
 def distance(got, expected):
@@ -65,12 +71,35 @@ def test_bfloat16_is_no_further_from_float32_than_transformers(directory):
     assert ours <= 1.2 * reference, (ours, reference)
 
 
-def test_mixed_is_closer_to_float32_than_bfloat16(directory):
+@pytest.mark.parametrize("rows", [1, FEW_ROWS])
+def test_decoding_in_mixed_is_closer_to_float32_than_bfloat16(directory, rows):
     ids = random_ids(300)
     exact = their_logits(directory, ids, torch.float32)
-    # every row alone: all of the decoding path, none of the prefill
-    mixed = distance(our_logits(directory, ids, "mixed", 1), exact)
+    mixed = distance(our_logits(directory, ids, "mixed", rows), exact)
     assert mixed < distance(their_logits(directory, ids, torch.bfloat16), exact), mixed
+
+
+@pytest.mark.parametrize("rows", [1, FEW_ROWS])
+def test_decoding_with_narrow_weights_is_that_of_the_widened_ones(directory, rows, tmp_path):
+    ids = random_ids(120)
+    reader = load_engine(directory, numerics="int8").reader
+    weights = dict(reader.decoder.weights)
+    widened = {
+        name: widen(narrow(weight, 8)) if name.endswith("proj.weight") else weight
+        for name, weight in weights.items()
+    }
+    exact = load_engine(directory, numerics="float32").reader
+    exact.decoder = replace(exact.decoder, weights=widened)
+    hidden = forward(exact.decoder, torch.tensor(ids), exact.cache)
+    expected = exact.decoder.logits(hidden)
+    got = torch.cat([reader.decode(torch.tensor(part)) for part in batched(ids, rows)])
+    # the likeliest are scored exactly, the others by the narrow head
+    best = expected.topk(100).indices
+    assert distance(got.gather(1, best), expected.gather(1, best)) < 1e-4
+
+
+def batched(ids, size):
+    return [ids[start : start + size] for start in range(0, len(ids), size)]
 
 
 @torch.inference_mode()
@@ -100,4 +129,4 @@ def test_the_likeliest_tokens_of_a_decoded_row_are_scored_in_float32(directory):
         row = torch.randn(1, 64, generator=torch.Generator().manual_seed(seed))
         exact = row @ head.float().T
         best = exact.topk(100).indices[0]
-        torch.testing.assert_close(decoder.logits(row)[0, best], exact[0, best])
+        torch.testing.assert_close(decoder.logits(row, decoding=True)[0, best], exact[0, best])

@@ -8,7 +8,7 @@ from longctx.runtime.numerics import Numerics
 
 
 def plan(directory, num_tokens, dtype):
-    numerics = Numerics("test", dtype, narrow_rows=True)
+    numerics = Numerics("test", dtype, "stored")
     config = load_config(directory)
     return plan_memory(config, directory, num_tokens, step_size=512, numerics=numerics)
 
