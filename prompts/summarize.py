@@ -1,4 +1,8 @@
-"""The job of a summary: every part is asked and quoted, then the part summaries are joined."""
+"""The job of a summary: every part is asked, and its key sentences are quoted.
+
+What the model says of a part is its reading; the quoted sentences are chosen by code and are what
+the text says. Both are joined to a summary of the whole.
+"""
 
 from __future__ import annotations
 
@@ -6,17 +10,18 @@ from collections import Counter
 from collections.abc import Generator, Sequence
 
 from longctx.ingest.document import Segment
-from longctx.prompts import reply
-from longctx.prompts.citation import locate
+from longctx.prompts.grounded import grounded
 from longctx.prompts.grouping import grouped, shown_segments
 from longctx.prompts.join import join
+from longctx.prompts.key_sentences import key_sentences
 from longctx.prompts.pack import Pack
 from longctx.prompts.question import Answer, Citation, Job, Piece, Question, Result
 from longctx.prompts.template import fill
 
 # About a chapter: a small model keeps the thread of this much, and not of much more.
-PART_CHARACTERS = 16_000
-PART_TOKENS = 260
+PART_CHARACTERS = 10_000
+PART_TOKENS = 120
+KEY_SENTENCES = 2
 _ANCHOR = 80
 
 
@@ -33,7 +38,7 @@ def summarize(packs: Sequence[Pack], *, max_tokens: int = 512) -> Job:
                     continue
                 counts["parts"] += 1
                 label = f"summarizing {stretch.document.name}, {number} of {len(stretches)}"
-                piece = yield from _summarize_part(pack, stretch, label, counts)
+                piece = yield from _summarize_part(pack, stretches, stretch, label, counts)
                 if piece is not None:
                     counts["parts_summarized"] += 1
                     pieces.append(piece)
@@ -41,7 +46,7 @@ def summarize(packs: Sequence[Pack], *, max_tokens: int = 512) -> Job:
     text = ""
     if len(pieces) > 1:
         text = yield from join(
-            [f"- {piece.heading}: {piece.body}" for piece in pieces],
+            [f"- {_note(piece)}" for piece in pieces],
             lambda notes: fill("summarize_join", summaries=notes),
             max_tokens=max_tokens,
             label="joining the summaries",
@@ -52,9 +57,9 @@ def summarize(packs: Sequence[Pack], *, max_tokens: int = 512) -> Job:
 
 
 def _summarize_part(
-    pack: Pack, part: Segment, label: str, counts: Counter[str]
+    pack: Pack, parts: Sequence[Segment], part: Segment, label: str, counts: Counter[str]
 ) -> Generator[Question | Piece, Answer | None, Piece | None]:
-    """The summary of one part; None if the model says nothing."""
+    """What the model says of one part and its key sentences; None if there is neither."""
     span, body = part.span, part.text.strip()
     heading = " ".join(part.heading.split())
     asked = fill(
@@ -65,17 +70,20 @@ def _summarize_part(
     )
     said = yield Question(pack, asked, PART_TOKENS, label=label)
     assert said is not None
-    summary, quote = reply.split_quote(said.text)
-    if not summary:
+    summary, foreign, copied = grounded(said.text.strip(), part.text)
+    counts["sentences_dropped_names_not_in_the_part"] += foreign
+    counts["sentences_dropped_copied"] += copied
+    document = part.document
+    citations = tuple(
+        Citation(" ".join(document.text[start:end].split()), "verified", document.span(start, end))
+        for start, end in key_sentences(parts, part, KEY_SENTENCES)
+    )
+    if not summary and not citations:
         return None
-    citations: tuple[Citation, ...] = ()
-    if quote:
-        citation = locate(quote, pack, prefer=part.document.name)
-        place = citation.span
-        if place is None:
-            counts["quotes_not_found"] += 1
-        elif place.name == span.name and part.start <= place.start < part.end:
-            citations = (citation,)
-        else:
-            counts["quotes_from_elsewhere"] += 1
     return Piece(f"{heading} ({span})" if heading else str(span), summary, citations=citations)
+
+
+def _note(piece: Piece) -> str:
+    """The Piece for the question that joins all: the model's words, or the text's own."""
+    quoted = " ".join(citation.quote for citation in piece.citations)
+    return f"{piece.heading}: {piece.body or quoted}"

@@ -6,7 +6,8 @@ from longctx.prompts.summarize import PART_CHARACTERS, summarize
 
 FILLER = "The rain went on over the grey roofs of the town, and nobody came. " * 10 + "\n\n"
 BOOK = "".join(
-    f"# Chapter {number}\n\nHero {number} leaves the house of chapter {number}.\n\n"
+    f"# Chapter {number}\n\n"
+    f"Hero {number} leaves the house of chapter {number} at dawn with a sword.\n\n"
     + FILLER * (PART_CHARACTERS // len(FILLER) - 2)
     for number in (1, 2, 3)
 )
@@ -30,34 +31,38 @@ def run(packs: list[Pack], answers: list[str]) -> tuple[Result, list[Piece], lis
     return result, shown, asked
 
 
-def test_every_chapter_has_its_summary_its_quote_and_a_share_of_the_whole() -> None:
-    result, shown, asked = run(
-        [packed("book.md", BOOK)],
-        [
-            'Hero 1 goes.\nQUOTE: "Hero 1 leaves the house of chapter 1."',
-            'Hero 2 goes.\nQUOTE: "Hero 3 leaves the house of chapter 3."',
-            'Hero 3 goes.\nQUOTE: "Nobody ever wrote this sentence down."',
-            "Three heroes go.",
-        ],
-    )
+def test_every_chapter_has_its_summary_its_key_sentence_and_a_share_of_the_whole() -> None:
+    answers = ["Hero 1 goes.", "Hero 2 goes. Villain 7 is not of this part.", "Hero 3 goes."]
+    result, shown, asked = run([packed("book.md", BOOK)], [*answers, "Three heroes go."])
     assert [piece.heading.split(" (")[0] for piece in shown] == [
         "Chapter 1",
         "Chapter 2",
         "Chapter 3",
     ]
-    assert [str(citation.span) for citation in shown[0].citations] == ["book.md:3"]
-    assert shown[1].citations == shown[2].citations == ()
+    assert [piece.body for piece in shown] == ["Hero 1 goes.", "Hero 2 goes.", "Hero 3 goes."]
+    quotes = [[citation.quote for citation in piece.citations] for piece in shown]
+    assert [quote[0] for quote in quotes] == [
+        f"Hero {number} leaves the house of chapter {number} at dawn with a sword."
+        for number in (1, 2, 3)
+    ]
+    assert str(shown[0].citations[0].span) == "book.md:3"
+    assert all(citation.state == "verified" for piece in shown for citation in piece.citations)
     assert result.text == "Three heroes go."
-    assert result.counts == {
-        "documents": 1,
-        "parts": 3,
-        "parts_summarized": 3,
-        "quotes_from_elsewhere": 1,
-        "quotes_not_found": 1,
-    }
+    assert result.counts["parts"] == result.counts["parts_summarized"] == 3
+    assert result.counts["sentences_dropped_names_not_in_the_part"] == 1
     assert 'begins with "# Chapter 2 Hero 2' in asked[1].text
     assert "Hero 2 goes." in asked[-1].text
     assert asked[-1].stream
+
+
+def test_a_copied_opening_leaves_the_quotes_alone() -> None:
+    copied = f"Hero 1 leaves the house of chapter 1 at dawn with a sword. {FILLER[:67]}"
+    result, shown, asked = run(
+        [packed("book.md", BOOK)], [copied, "Hero 2 goes.", "Hero 3 goes.", "All go."]
+    )
+    assert shown[0].body == "Hero 1 leaves the house of chapter 1 at dawn with a sword."
+    assert result.counts["sentences_dropped_copied"] == 1
+    assert "nobody came" not in asked[-1].text
 
 
 def test_one_part_is_its_own_whole() -> None:
