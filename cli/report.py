@@ -116,6 +116,7 @@ class Report:
                 "answers_looped": usage.answers_looped if usage else 0,
                 "tokens_read": usage.tokens_read if usage else 0,
                 "tokens_written": usage.tokens_written if usage else 0,
+                "tokens_foreseen": usage.tokens_foreseen if usage else 0,
             },
             "timing": {
                 "total_seconds": round(time.monotonic() - self._began, 3),

@@ -32,6 +32,7 @@ class Usage:
     answers_looped: int = 0
     tokens_read: int = 0
     tokens_written: int = 0
+    tokens_foreseen: int = 0
     reading_seconds: float = 0.0
     writing_seconds: float = 0.0
     longest: Reading | None = None
@@ -77,7 +78,7 @@ class Session:
     def _write(self, question: Question, prompt: Prompt) -> Answer:
         """The model's words."""
         limit = question.max_tokens
-        watch = _Watch(self, question.label)
+        watch, foreseen = _Watch(self, question.label), self.engine.num_foreseen
         ids = self.engine.generate(
             prompt.ids,
             sampling=self.model.sampling,
@@ -95,6 +96,7 @@ class Session:
         if question.stream:
             self.end_stream()
         watch.done()
+        self.usage.tokens_foreseen += self.engine.num_foreseen - foreseen
         finished = watch.written < limit
         if not finished:
             self.usage.answers_cut += 1

@@ -113,7 +113,8 @@ def _narrow(weight: Tensor, bits: int) -> tuple[Narrow, int]:
 
 
 def _loops() -> Any:
-    """The compiled loops, imported late: numba takes a third of a second."""
+    """The compiled loops on as many threads as torch has; numba takes a third of a second."""
     from longctx.kernels import narrow_loops
 
+    narrow_loops.use_threads(torch.get_num_threads())
     return narrow_loops

@@ -12,15 +12,23 @@ from typing import Any
 
 import numba
 import numpy as np
+import torch
 from llvmlite import ir
 from numba.core import cgutils as typed_cgutils
+from numba.core import config as typed_config
 from numba.core import types as typed_types
 from numba.extending import intrinsic
 
 # numba's own annotations are of the compiler's insides
 cgutils: Any = typed_cgutils
+config: Any = typed_config
 types: Any = typed_types
 _compiled_in: Any = intrinsic
+
+# numba starts its threads now, and so sets the number that torch goes by where they share a pool
+_threads = torch.get_num_threads()
+numba.set_num_threads(config.NUMBA_NUM_THREADS)
+torch.set_num_threads(_threads)
 
 _LANES = 8
 _HALF, _FLOAT = ir.HalfType(), ir.FloatType()
@@ -28,6 +36,13 @@ _I32, _I64 = ir.IntType(32), ir.IntType(64)
 _WORDS = ir.VectorType(_I32, _LANES)
 _FLOATS = ir.VectorType(_FLOAT, _LANES)
 _HALVES = ir.VectorType(_HALF, _LANES)
+
+
+def use_threads(count: int) -> None:
+    """Let the loops run on `count` threads, or as many as there are cores."""
+    count = min(count, config.NUMBA_NUM_THREADS)
+    if numba.get_num_threads() != count:
+        numba.set_num_threads(count)
 
 
 def _each(value: int) -> Any:

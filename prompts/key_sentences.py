@@ -19,7 +19,7 @@ _END = re.compile(
     r"(?<![A-Z]\.)(?<!\b(?:Mr|Ms|Dr|St|No|vs|cf)\.)(?<!\b(?:Mrs|Rev|Col|Gen|etc|Sec|Art|e\.g|i\.e)\.)"
     r"(?<=[.!?])[\"”’')\]]*\s+(?=[\"“‘'(]?[A-Z0-9])|(?<=[。！？])[」』”]?|\n\s*\n"
 )
-_SHORTEST, _LONGEST = 50, 320
+_SHORTEST, _LONGEST = 30, 320
 # What somebody says stands for less of a part than what is told.
 _SAID = 0.6
 # A second sentence should say something else.

@@ -71,8 +71,10 @@ def _summarize_part(
     said = yield Question(pack, asked, PART_TOKENS, label=label)
     assert said is not None
     summary, foreign, copied = grounded(said.text.strip(), part.text)
-    counts["sentences_dropped_names_not_in_the_part"] += foreign
-    counts["sentences_dropped_copied"] += copied
+    if foreign:
+        counts["dropped_for_foreign_names"] += foreign
+    if copied:
+        counts["dropped_as_copied"] += copied
     document = part.document
     citations = tuple(
         Citation(" ".join(document.text[start:end].split()), "verified", document.span(start, end))

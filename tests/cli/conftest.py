@@ -58,6 +58,8 @@ class ScriptedModel(Model):
         self.num_loads += 1
         return self
 
+    num_foreseen = 0
+
     def generate(self, token_ids, *, sampling, max_tokens, stop_ids, question_start, on_progress):
         assert token_ids[question_start - 1] == 0, "the question begins after the documents"
         question = self._read(token_ids, on_progress)

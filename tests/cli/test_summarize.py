@@ -12,7 +12,7 @@ notes.md:1-3
 def test_one_part_from_a_pipe_or_a_file(run, model, tmp_path):
     text = "Notes of the day.\n\nBuy milk before the shop shuts.\n"
     (tmp_path / "work" / "notes.md").write_text(text)
-    model.say = lambda question: 'Milk is to be bought.\nQUOTE: "Buy milk before the shop shuts."'
+    model.say = lambda question: "Milk is to be bought."
     code, out, err = run("summarize", "notes.md")
     assert (code, out) == (0, TEXT)
     assert err == "loading the model\nsummarizing notes.md, 1 of 1\n"
@@ -22,7 +22,7 @@ def test_one_part_from_a_pipe_or_a_file(run, model, tmp_path):
 
 def test_parts_then_the_whole_streamed_or_not(run, model, tmp_path):
     for name in ("a.txt", "b.txt"):
-        (tmp_path / "work" / name).write_text(f"All about {name} stands here.\n")
+        (tmp_path / "work" / name).write_text(f"Everything about {name} stands here.\n")
 
     def say(question: str) -> str:
         if "These are summaries" in question:
@@ -31,7 +31,8 @@ def test_parts_then_the_whole_streamed_or_not(run, model, tmp_path):
 
     model.say = say
     expected = (
-        "a.txt:1\n    A file.\n\nb.txt:1\n    A file.\n\n"
+        'a.txt:1\n    A file.\n    a.txt:1: "Everything about a.txt stands here."\n\n'
+        'b.txt:1\n    A file.\n    b.txt:1: "Everything about b.txt stands here."\n\n'
         "Overall\nTwo files, both short.\n\n(documents 2, parts 2, parts summarized 2)\n"
     )
     assert run("summarize", ".").out == expected

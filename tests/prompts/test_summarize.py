@@ -8,7 +8,8 @@ FILLER = "The rain went on over the grey roofs of the town, and nobody came. " *
 BOOK = "".join(
     f"# Chapter {number}\n\n"
     f"Hero {number} leaves the house of chapter {number} at dawn with a sword.\n\n"
-    + FILLER * (PART_CHARACTERS // len(FILLER) - 2)
+    + FILLER
+    * (PART_CHARACTERS // len(FILLER) - 2)
     for number in (1, 2, 3)
 )
 
@@ -49,7 +50,7 @@ def test_every_chapter_has_its_summary_its_key_sentence_and_a_share_of_the_whole
     assert all(citation.state == "verified" for piece in shown for citation in piece.citations)
     assert result.text == "Three heroes go."
     assert result.counts["parts"] == result.counts["parts_summarized"] == 3
-    assert result.counts["sentences_dropped_names_not_in_the_part"] == 1
+    assert result.counts["dropped_for_foreign_names"] == 1
     assert 'begins with "# Chapter 2 Hero 2' in asked[1].text
     assert "Hero 2 goes." in asked[-1].text
     assert asked[-1].stream
@@ -61,7 +62,7 @@ def test_a_copied_opening_leaves_the_quotes_alone() -> None:
         [packed("book.md", BOOK)], [copied, "Hero 2 goes.", "Hero 3 goes.", "All go."]
     )
     assert shown[0].body == "Hero 1 leaves the house of chapter 1 at dawn with a sword."
-    assert result.counts["sentences_dropped_copied"] == 1
+    assert result.counts["dropped_as_copied"] == 1
     assert "nobody came" not in asked[-1].text
 
 
