@@ -134,34 +134,30 @@ def _is_wide(cell: list[str]) -> bool:
     return any(character > "\u2e80" for part in cell for character in part)
 
 
-def compare_book(folder: Path, names: tuple[str, str, str, str]) -> dict[str, object]:
-    pdf_name, text_name, first, last = names
-    pdf, text = document(folder / pdf_name), document(folder / text_name)
-    in_pdf, in_text = (
-        _body(pdf.text, first, last),
-        _TITLED.sub(r"\1", table_cells(_body(text.text, first, last))),
-    )
-    same = {"table": "表", "chapter": "章"} if "表" in in_text else {}
-    ours, theirs = [same.get(word, word) for word in words(in_pdf)], words(in_text)
+def compare(found: Document, text: Document, first: str, last: str) -> dict[str, object]:
+    """How many words of the text stand in what was found, in order or elsewhere, and which do not.
+
+    Both are compared from the heading `first` to the end of `last`, or to their end.
+    """
+    body, plain = _body(found.text, first, last), _body(text.text, first, last)
+    plain = _TITLED.sub(r"\1", table_cells(plain))
+    same = {"table": "表", "chapter": "章"} if "表" in plain else {}
+    ours, theirs = [same.get(word, word) for word in words(body)], words(plain)
     blocks = matched(theirs, ours)
-    rest_theirs, rest_ours = (
-        _rest(theirs, [b[::2] for b in blocks]),
-        _rest(ours, [b[1:] for b in blocks]),
-    )
+    rest_theirs, rest_ours = _without(theirs, ours, blocks)
     moved = matched(rest_theirs, rest_ours)
     in_order, elsewhere = sum(b[2] for b in blocks), sum(b[2] for b in moved)
-    lost = _rest(rest_theirs, [b[::2] for b in moved])
-    extra = _rest(rest_ours, [b[1:] for b in moved])
+    lost, extra = _without(rest_theirs, rest_ours, moved)
     return {
         "words of the text": len(theirs),
-        "words of the PDF": len(ours),
+        "words found": len(ours),
         "equal in order": in_order,
         "equal in order elsewhere": elsewhere,
         "share": round((in_order + elsewhere) / len(theirs), 5),
         "share without what stands elsewhere": round(in_order / len(theirs), 5),
         "missing": Counter(lost).most_common(40),
         "extra": Counter(extra).most_common(40),
-        "quotes": quotes(pdf, text),
+        "quotes": quotes(found, text),
     }
 
 
