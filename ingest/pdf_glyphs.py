@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import cache
 from itertools import repeat
 from typing import Any
@@ -20,7 +20,6 @@ _TYPES: dict[str, Any] = {"i": ctypes.c_int, "f": ctypes.c_float, "p": ctypes.c_
 # Results and arguments: whole numbers, floats, pointers.
 _SIGNATURES = {
     "FPDFText_GetLooseCharBox": "ipip",
-    "FPDFText_CountRects": "ipii",
     "FPDFText_GetCharAngle": "fpi",
     "FPDFText_GetTextObject": "ppi",
     "FPDFTextObj_GetTextRenderMode": "ip",
@@ -82,15 +81,3 @@ class Glyphs:
             _function("FPDFText_GetTextObject"), repeat(self._handle), self._indices(places)
         )
         return set(map(_function("FPDFTextObj_GetTextRenderMode"), objects))
-
-    def parts(self, start: int, last: int) -> Iterator[int]:
-        """Where a word goes on behind a gap, wider than its type is high, that pdfium overlooked.
-
-        Only what is drawn in several goes has such gaps.
-        """
-        places = np.arange(start, last + 1)
-        first, *_, final = self._indices(places[[0, -1]])
-        if _function("FPDFText_CountRects")(self._handle, first, final + 1 - first) > 1:
-            left, bottom, right, top = self.boxes(places)
-            for place in np.flatnonzero(left[1:] - right[:-1] > (top - bottom)[1:]):
-                yield start + int(place) + 1

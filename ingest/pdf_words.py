@@ -15,6 +15,8 @@ from longctx.ingest.pdf_layout import CELL_GAP, Piece
 from longctx.ingest.pdf_text import LINE_HYPHENS, restored
 
 _INVISIBLE = 3
+# By how much a cell that is set beside a word is lower, or begins before it ends, in heights.
+_SHIFT = 0.4
 # Every character from here on counts as a letter.
 _LETTERS = 0x3001
 _IS_SPACE = np.array([chr(code).isspace() for code in range(_LETTERS)] + [False])
@@ -24,6 +26,7 @@ _IS_HYPHEN = np.isin(np.arange(_LETTERS + 1), list(map(ord, LINE_HYPHENS)))
 Flags = npt.NDArray[np.bool_]
 Box = tuple[Any, Any, Any, Any]
 """Left, bottom, right, top, in points, y going up: four numbers, or four arrays of them."""
+Boxes = Callable[[Places], Box]
 
 
 def pieces(textpage: Any, visible: Box) -> tuple[list[Piece], list[str]]:
@@ -36,18 +39,28 @@ def pieces(textpage: Any, visible: Box) -> tuple[list[Piece], list[str]]:
     if not text or text.isspace():
         return [], []
     glyphs = Glyphs(textpage, len(text))
-    starts, lasts, begins = _unglued(text, glyphs, *words_of(text))
-    lines = np.flatnonzero(begins)
-    quarters = [_quarter(angle) for angle in glyphs.angles(starts[lines])]
+    starts, lasts, begins = words_of(text)
+    lines = starts[begins]
+    quarters = [_quarter(angle) for angle in glyphs.angles(lines)]
     turn = Counter(quarters).most_common(1)[0][0]
-    odd = np.array([quarter is None or quarter != turn for quarter in quarters])
+    is_odd = np.array([quarter is None or quarter != turn for quarter in quarters])
+    odd = is_odd[np.cumsum(begins) - 1]
     upright = _UPRIGHT[turn or 0]
-    first, last = upright(*glyphs.boxes(starts)), upright(*glyphs.boxes(lasts))
+
+    def boxes_of(places: Places) -> Box:
+        return upright(*glyphs.boxes(places))
+
+    first, last = boxes_of(starts), boxes_of(lasts)
+    if cells := _overlooked(first, last, starts, lasts, boxes_of):
+        at = np.searchsorted(starts, cells)
+        begins, odd = np.insert(begins, at, True), np.insert(odd, at, False)
+        starts, lasts = np.insert(starts, at, cells), np.insert(lasts, at - 1, np.array(cells) - 1)
+        first, last = boxes_of(starts), boxes_of(lasts)
     firsts, boxes = _joined(lasts - starts, begins, odd, first, last)
     ends = lasts[np.append(firsts[1:], len(starts)) - 1] + 1
     cuts = zip(starts[firsts].tolist(), ends.tolist(), strict=True)
     texts = restored([text[start:end] for start, end in cuts])
-    problems = ["invisible"] if _INVISIBLE in glyphs.render_modes(starts[lines]) else []
+    problems = ["invisible"] if _INVISIBLE in glyphs.render_modes(lines) else []
     left, bottom, right, top = upright(*visible)
     if ((boxes[:, 2:] <= (left, bottom)) | (boxes[:, :2] >= (right, top))).any():
         problems.append("outside")
@@ -59,8 +72,8 @@ def _joined(
 ) -> tuple[Places, npt.NDArray[np.float32]]:
     """Which words begin a Piece, and the boxes around the Pieces: [N], [N, 4].
 
-    Words are given by their lengths, by whether they begin a line, and by the boxes of their first
-    and last characters; of the lines the odd ones are known, which stay whole.
+    Words are given by their lengths, by whether they begin a line, by whether their line is odd and
+    stays whole, and by the boxes of their first and last characters.
     """
     lines = np.flatnonzero(begins)
     line = np.cumsum(begins) - 1
@@ -68,13 +81,13 @@ def _joined(
     wide = CELL_GAP * (first[3] - first[1])[_first_longest(lengths, lines)][line][1:]
     gaps = left[1:] - right[:-1]
     parted = begins.copy()
-    parted[1:] |= ((gaps > wide) | (gaps < -2 * wide)) & ~odd[line][1:]
+    parted[1:] |= ((gaps > wide) | (gaps < -2 * wide)) & ~odd[1:]
     firsts = np.flatnonzero(parted)
     ends = np.append(firsts[1:], len(lengths)) - 1
     # The longest word tells the height of the type: others are raised, or set in symbols.
     longest = _first_longest(lengths, firsts)
     boxes = np.stack([left[firsts], first[1][longest], right[ends], first[3][longest]], axis=1)
-    whole = odd[line[firsts]]
+    whole = odd[firsts]
     begin = np.stack(first, axis=1)[firsts[whole]]
     end = np.stack(last, axis=1)[ends[whole]]
     boxes[whole, :2] = np.minimum(begin, end)[:, :2]
@@ -110,19 +123,21 @@ def _first_longest(lengths: Places, firsts: Places) -> Places:
     return first
 
 
-def _unglued(
-    text: str, glyphs: Glyphs, starts: Places, lasts: Places, begins: Flags
-) -> tuple[Places, Places, Flags]:
-    """The words, those apart that pdfium glues: the one behind a hyphen, and the next cell."""
+def _overlooked(first: Box, last: Box, starts: Places, lasts: Places, boxes: Boxes) -> list[int]:
+    """Where a cell begins that pdfium glues to the one before, which reaches into its column.
+
+    Words are given by the boxes of their first and last characters, and by the places of these.
+    The cell stands at another height, and begins before the one before it ends; what is raised
+    does not.
+    """
+    height = first[3] - first[1]
     found: list[int] = []
-    for word in np.flatnonzero(begins[1:]) + 1:
-        if text[lasts[word - 1]] in LINE_HYPHENS and lasts[word] > starts[word]:
-            found += glyphs.parts(int(starts[word]), int(lasts[word]))
-    if not found:
-        return starts, lasts, begins
-    at = np.searchsorted(starts, found)
-    ends = np.insert(lasts, at - 1, np.array(found) - 1)
-    return np.insert(starts, at, found), ends, np.insert(begins, at, False)
+    for word in np.flatnonzero(np.abs(last[1] - first[1]) > _SHIFT * height):
+        left, bottom, right, _ = boxes(np.arange(starts[word], lasts[word] + 1))
+        back = right[:-1] - left[1:] > _SHIFT * height[word]
+        shifted = np.abs(bottom[1:] - bottom[:-1]) > _SHIFT * height[word]
+        found += (starts[word] + 1 + np.flatnonzero(back & shifted)).tolist()
+    return found
 
 
 def _quarter(angle: float) -> int | None:
