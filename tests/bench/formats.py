@@ -1,10 +1,10 @@
 """How fast formats are read, and how well one book agrees with itself in several of them.
 
-`python tests/bench/formats.py CACHE OUT.json` reads the corpora in CACHE (corpora.py). Times are CPU
-seconds of one process, medians of five: 1,000 pages of PDF (Debian Policy, the Developer's
-Reference and papers, one behind the other), Debian Policy as PDF, EPUB and DOCX, and a novel of the
-size of Moby-Dick as EPUB (1.2 million characters of Austen, a chapter a file). Then Debian Policy in
-each format is held against its text, words equal in order and quotes, as pdf_fidelity.py says.
+`python tests/bench/formats.py CACHE OUT.json` reads the corpora in CACHE (corpora.py). Times are
+CPU seconds of one process, medians of five: 1,000 pages of PDF (Debian Policy, the Developer's
+Reference and papers behind each other), Debian Policy as PDF, EPUB and DOCX, and a novel of the
+size of Moby-Dick as EPUB (1.2 million characters of Austen, a chapter a file). Debian Policy in
+each format is then held against its text, words equal in order and quotes, as pdf_fidelity.py says.
 """
 
 from __future__ import annotations
