@@ -1,4 +1,4 @@
-"""The pages of a PDF by pdfium: their words with the boxes around them, comments, the outline."""
+"""The pages of a PDF by pdfium: their text, comments, the outline."""
 
 from __future__ import annotations
 

@@ -116,7 +116,7 @@ PAGED = [
 def test_a_span_names_the_part_that_its_words_were_put_in(
     name: str, unit: str, alphabet: str, write: Callable[[Parts], bytes]
 ) -> None:
-    @settings(max_examples=40)
+    @settings(max_examples=20)
     @given(parts(alphabet))
     def check(content: Parts) -> None:
         (document,), skipped = read_all([Source(name, data=write(content))])
@@ -173,7 +173,7 @@ LINED = [
 def test_a_span_names_the_line_of_the_file_that_its_words_stand_on(
     name: str, encoding: str, write: Callable[[Parts], bytes]
 ) -> None:
-    @settings(max_examples=40)
+    @settings(max_examples=20)
     @given(parts("abcäé中"))
     def check(content: Parts) -> None:
         data = write(content)
@@ -230,7 +230,7 @@ def rtf(parts: Parts) -> bytes:
 def test_a_span_lies_below_the_heading_that_its_words_were_put_under(
     name: str, write: Callable[[Parts], bytes]
 ) -> None:
-    @settings(max_examples=40)
+    @settings(max_examples=20)
     @given(parts("abcäé中"))
     def check(content: Parts) -> None:
         document = read(Source(name, data=write(content)))
