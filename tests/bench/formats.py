@@ -3,8 +3,9 @@
 `python tests/bench/formats.py CACHE OUT.json` reads the corpora in CACHE (corpora.py). Times are
 CPU seconds of one process, medians of five: 1,000 pages of PDF (Debian Policy, the Developer's
 Reference and papers behind each other), Debian Policy as PDF, EPUB and DOCX, and a novel of the
-size of Moby-Dick as EPUB (1.2 million characters of Austen, a chapter a file). Debian Policy in
-each format is then held against its text, words equal in order and quotes, as pdf_fidelity.py says.
+size of Moby-Dick as EPUB (1.2 million characters of Austen, a chapter a file); and the import and
+call graphs of Django. Debian Policy in each format is then held against its text, words equal in
+order and quotes, as pdf_fidelity.py says.
 """
 
 from __future__ import annotations
@@ -21,8 +22,12 @@ from pathlib import Path
 
 from pdf_fidelity import BOOKS, compare, document
 
+from longctx.ingest.call_graph import call_graph
+from longctx.ingest.code_structure import code_file
 from longctx.ingest.document import Document, Source
-from longctx.ingest.read import read
+from longctx.ingest.import_graph import import_graph
+from longctx.ingest.read import read, read_all
+from longctx.ingest.walk import walk
 
 _PAGES = 1_000
 _CHARACTERS = 1_200_000
@@ -120,6 +125,32 @@ def pdfium_alone(data: bytes) -> dict[str, object]:
     return {"seconds": statistics.median(seconds), "runs": seconds}
 
 
+def graphs(cache: Path) -> dict[str, object]:
+    """How long Django's files take to be read and parsed, and their imports and calls resolved."""
+    found = walk([str(cache / "django-4.2.3")], include=("/django/**/*.py",))
+    runs: dict[str, list[float]] = {"read": [], "parsed": [], "imports": [], "calls": []}
+    for _ in range(_RUNS):
+        marks = [time.process_time()]
+        documents, _ = read_all(found.sources)
+        marks.append(time.process_time())
+        files = [file for document in documents if (file := code_file(document)) is not None]
+        marks.append(time.process_time())
+        imports = import_graph(files)
+        marks.append(time.process_time())
+        calls = call_graph(files, imports)
+        marks.append(time.process_time())
+        for times, first, last in zip(runs.values(), marks, marks[1:], strict=False):
+            times.append(round(last - first, 3))
+    return {
+        "files": len(files),
+        "characters": sum(len(document.text) for document in documents),
+        "imports": len(imports),
+        "calls": len(calls),
+        "seconds": {step: statistics.median(times) for step, times in runs.items()},
+        "runs": runs,
+    }
+
+
 def main(arguments: list[str]) -> int:
     cache, out = map(Path, arguments)
     folder = cache / "debian-policy"
@@ -133,6 +164,7 @@ def main(arguments: list[str]) -> int:
         "1,000 pages.pdf": timed("a.pdf", pages),
         "1,000 pages.pdf, pdfium alone": pdfium_alone(pages),
         "novel.epub": timed("a.epub", novel(cache)),
+        "Django 4.2.3, graphs": graphs(cache),
         **{name: timed(name, path.read_bytes()) for name, path in books.items()},
     }
     text = document(folder / "policy.txt")

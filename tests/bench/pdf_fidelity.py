@@ -338,6 +338,11 @@ def read_papers(folder: Path) -> dict[str, object]:
         "candidates": [f"{name}: {word}" for name, word in glued],
         "glued per 10,000 at most": round(len(glued) * 10_000 / num_words, 2),
         "without a references section": without,
+        "of these, with the word at all": [
+            name
+            for name in without
+            if re.search(r"references|bibliography|literature", papers[name].text, re.I)
+        ],
         "notes": {n: paper.notes for n, paper in papers.items()},
     }
 
