@@ -52,10 +52,11 @@ class Glyphs:
         self._exact = pdfium.FPDFText_CountChars(textpage.raw) == length
 
     def _indices(self, places: Places) -> list[int]:
+        found: list[int] = places.tolist()
         if self._exact:
-            return places.tolist()
+            return found
         convert = _function("FPDFText_GetCharIndexFromTextIndex")
-        return list(map(convert, repeat(self._handle), places.tolist()))
+        return list(map(convert, repeat(self._handle), found))
 
     def boxes(self, places: Places) -> tuple[Floats, Floats, Floats, Floats]:
         """Left, bottom, right and top of characters, as high as their fonts, in points: each [N].
