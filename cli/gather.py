@@ -31,6 +31,7 @@ def gather(command: str, paths: Sequence[str] | None, options: SourceOptions) ->
         UsageFault: no path, and stdin is a terminal.
         InputError: a path that does not exist, or nothing to read in any.
     """
+    from longctx.ingest.name_filter import NameFilter
     from longctx.ingest.read import read_all
     from longctx.ingest.read_settings import ReadSettings
     from longctx.ingest.walk import walk
@@ -38,16 +39,17 @@ def gather(command: str, paths: Sequence[str] | None, options: SourceOptions) ->
     if options.rev or options.diff:
         paths = paths or ["."]
     names, data = with_stdin(command, paths)
+    include, exclude = tuple(options.include or ()), tuple(options.exclude or ())
     walked = walk(
         names,
         stdin=data,
-        include=tuple(options.include or ()),
-        exclude=tuple(options.exclude or ()),
+        include=include,
+        exclude=exclude,
         revision=options.rev,
         base=options.diff,
     )
     settings = ReadSettings(password=options.password, changes=options.changes)
-    documents, unread = read_all(walked.sources, settings)
+    documents, unread = read_all(walked.sources, settings, NameFilter(include, exclude))
     return Gathered(tuple(documents), (*walked.skipped, *unread))
 
 

@@ -24,8 +24,12 @@ MAX_CHARACTERS = 4_000_000
 # The parser reports every hundred steps. Real code that is broken takes a few dozen of them to get
 # over its mistakes; what takes more is another language, and would take minutes.
 MAX_BROKEN_STEPS = 500
-# Brackets nested deeper are no code: the time a query takes grows with the square of the depth.
+# The time a query takes grows with the square of the depth: what is nested deeper is not looked at,
+# and brackets nested deeper are no code.
 MAX_DEPTH = 1_000
+# A comment of more parts than this belongs to no definition: each step to the one above takes as
+# long as there are parts.
+MAX_COMMENTS = 300
 MAX_NAME = 80
 
 _WORD_BEYOND_ASCII = re.compile(r"(?![\x00-\x7f])\w")
@@ -150,7 +154,9 @@ def _query(grammar: str, text: str) -> Query:
 def _cursor(language: Language, query: str) -> QueryCursor:
     from tree_sitter import QueryCursor
 
-    return QueryCursor(_query(language.grammar, query))
+    cursor = QueryCursor(_query(language.grammar, query))
+    cursor.set_max_start_depth(MAX_DEPTH)
+    return cursor
 
 
 def _definitions(text: str, language: Language, tree: Tree) -> tuple[Definition, ...]:
@@ -200,7 +206,10 @@ def _start(text: str, node: Node) -> int:
             if parent.type != "template_declaration":
                 break
         node = parent
-    while (above := node.prev_sibling) is not None and above.type in COMMENTS:
+    for _ in range(MAX_COMMENTS):
+        above = node.prev_sibling
+        if above is None or above.type not in COMMENTS:
+            break
         blank = text[_line_start(text, above.start_byte) : above.start_byte].strip()
         if blank or above.end_point.row < node.start_point.row - 1:
             break

@@ -47,6 +47,13 @@ class Draft:
         self._put(f"{block.text}\n")
         self._last = block.kind
 
+    def add_page(self, text: str, unit: str) -> int:
+        """Write the text of a whole page as it is; where it begins."""
+        start = self._length
+        self._put(text)
+        self.end_page(unit)
+        return start
+
     def end_page(self, unit: str) -> None:
         """Let all that was written since the last page be the next one."""
         start = self.pages[-1].end if self.pages else 0

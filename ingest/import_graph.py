@@ -51,6 +51,8 @@ def import_graph(files: Sequence[CodeFile]) -> tuple[Import, ...]:
         seen: set[str] = set()
         for use in file.imports:
             for target in targets(file.language, use):
+                if file.language == "rust":
+                    target = _from_file(file, use, target)
                 for imported in lookup.files(file, target):
                     if imported != name and imported not in seen:
                         seen.add(imported)
@@ -158,6 +160,20 @@ class _Lookup:
             shared = min(len(folder), len(parts))
             if folder[-shared:] == parts[-shared:] and not name.endswith("_test.go"):
                 yield name
+
+
+def _from_file(file: CodeFile, use: Use, target: Target) -> Target:
+    """A Rust target as the file would name it that a module inside the file names."""
+    num_inside = sum(
+        item.start <= use.start < item.end for item in file.definitions if item.word == "mod"
+    )
+    num_up = sum(1 for part in target.parts if part == "super")
+    if not num_inside or not num_up:
+        return target
+    if num_up <= num_inside:
+        # What it names is in this file.
+        return Target(())
+    return Target(target.parts[num_inside:], target.up)
 
 
 def _rust_path(name: str, parts: tuple[str, ...]) -> tuple[tuple[str, ...], int | None]:

@@ -60,9 +60,12 @@ _SINGLE_BYTE: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
     (("cp1255", "iso8859-8"), ("יוהלאמרתשבנדעחקפכטסגצםןזךףץ",)),
 )
 _SIGNS = frozenset("“”„‘’‚–—…«»§©®°·•€№™\xa0\xad")
+# Where these are letters in another encoding (Ť and ť), one in two is a capital.
+_QUOTES = frozenset("«»")
 _BEYOND_ASCII = re.compile(r"[^\x00-\x7f]")
 _BETWEEN_LETTERS = re.compile(r"(?<=[^\W\d_])[^\w\s\x00-\x7f’‘–—\xad\xb7](?=[^\W\d_])")
-_SHIFTED = re.compile(r"[a-zß-ÿа-яёά-ώ][A-ZÀ-ÞА-ЯЁΆ-Ώ]")
+# Of letters within ASCII, as in LaTeX, this says nothing.
+_SHIFTED = re.compile(r"[ß-ÿа-яёά-ώ][A-ZÀ-ÞА-ЯЁΆ-Ώ]|[a-z][À-ÞА-ЯЁΆ-Ώ]")
 
 
 def legacy_encoding(data: bytes) -> str | None:
@@ -119,6 +122,8 @@ def _fit(counts: Counter[str], alphabet: str) -> float:
             total += worth[character] * number
         elif character.lower() in worth:
             total += 0.6 * number
+        elif character in _QUOTES:
+            total += 0.9 * number
         elif character in _SIGNS:
             total += 0.7 * number
         else:

@@ -8,8 +8,7 @@ from urllib.parse import unquote
 from xml.etree.ElementTree import Element
 
 from longctx.ingest.xml_tree import parse_xml
-from longctx.ingest.zip_parts import ZipParts
-from longctx.ingest.zipped import ZipRefused
+from longctx.ingest.zipped import ZipParts, ZipRefused
 
 _MAIN_PARTS = {
     "word/document.xml": ".docx",

@@ -100,10 +100,11 @@ def _titles(rows: Iterable[Row], number: int, least: float) -> Iterator[tuple[st
         if title and abs(height - size) < 0.3 and len(title) < _MAX_TITLE:
             title = f"{title} {row_text(row)}"
             continue
-        title = _hyphens_joined(title)
-        # The title of the whole may begin with the name of a program.
-        if _is_title(title if number else title[:1].upper() + title[1:]):
-            yield title, size
+        if title:
+            title = _hyphens_joined(title)
+            # The title of the whole may begin with the name of a program.
+            if _is_title(title if number else title[:1].upper() + title[1:]):
+                yield title, size
         title, size = (row_text(row), height) if height >= least else ("", 0.0)
 
 

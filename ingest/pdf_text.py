@@ -4,28 +4,25 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 # How pdfium writes a hyphen at the end of a line, after which the word goes on.
 LINE_HYPHENS = "\x02\ufffe\u00ad"
 
-_PARTED = re.compile(rf"(?<!\w)(\w*)[{LINE_HYPHENS}]\n*(\w*)(\S*)[ \n]?")
+_PARTED = re.compile(rf"[{LINE_HYPHENS}]\n*(\w*)(\S*)[ \n]?")
+_LAST_WORD = re.compile(r"\w*\Z")
+_LONGEST_WORD = 100
 # pdfium does not look over the end of a page, or of a column.
-_PLAIN_HYPHEN = re.compile(r"(?<=[^\W\d_]{2})-\n+(?=[^\W\d_A-Z]{2})")
+_PLAIN_HYPHEN = re.compile(r"-(?<=[^\W\d_]{2}-)\n+(?=[^\W\d_A-Z]{2})")
 _WORD = re.compile(r"\w+(?:-\w+)*")
-_LIGATURES = {
-    0xFB00: "ff",
-    0xFB01: "fi",
-    0xFB02: "fl",
-    0xFB03: "ffi",
-    0xFB04: "ffl",
-    0xFB05: "st",
-    0xFB06: "st",
-}
+_LIGATURE = re.compile("[\ufb00-\ufb06]")
+_LIGATURES = dict(
+    zip("\ufb00\ufb01\ufb02\ufb03\ufb04\ufb05\ufb06", "ff fi fl ffi ffl st st".split(), strict=True)
+)
 # Old TeX fonts give ligatures no Unicode name: their codes in the T1 encoding come through.
 _TEX_LIGATURES = {"\x1b": "ff", "\x1c": "fi", "\x1d": "fl", "\x1e": "ffi", "\x1f": "ffl"}
-_TEX_LIGATURE = re.compile(r"[\x1b-\x1f](?=[a-z])|(?<=[a-z])[\x1b-\x1f]")
-_LEADERS = re.compile(r"(?: ?\. ?){5,}")
+_TEX_LIGATURE = re.compile(r"[\x1b-\x1f](?:(?=[a-z])|(?<=[a-z].))")
+_LEADERS = re.compile(r" ?\.(?: {0,2}\.){4,} ?")
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
 _SYMBOLS = re.compile(r"[\u2600-\u27bf\ue000-\uf8ff\ufffd]")
 
@@ -51,8 +48,8 @@ def restored(texts: Sequence[str]) -> Sequence[str]:
 
     A page is restored where a tenth of it is ornaments: a real one stands alone.
     """
-    ornaments = sum(len(_SYMBOLS.findall(text)) for text in texts)
-    if ornaments * 10 <= sum(map(len, texts)):
+    joined = "".join(texts)
+    if len(_SYMBOLS.findall(joined)) * 10 <= len(joined):
         return texts
     return [text.translate(_FROM_DINGBATS) for text in texts]
 
@@ -73,22 +70,37 @@ def without_line_hyphens(texts: Sequence[str]) -> list[str]:
             word, space, rest = re.split(r"(\s|$)", following, maxsplit=1)
             marked[index] = f"{page[:-2]}\ufffe\n{word}\n"
             marked[index + 1] = rest
-    known: Counter[str] = Counter()
-    for page in marked:
-        for word in _WORD.findall(_PARTED.sub(" ", page).lower()):
-            known[word] += 1
-            if "-" in word:
-                known.update(word.split("-"))
-    return [_PARTED.sub(lambda match: _whole(match, known), page) for page in marked]
+    split = [list(_split(page)) for page in marked]
+    whole = "\n".join(stretch for page in split for stretch, _ in page)
+    known = Counter(_WORD.findall(whole.lower()))
+    for word, times in list(known.items()):
+        if "-" in word:
+            for part in word.split("-"):
+                known[part] += times
+    return [
+        "".join(stretch + (_whole(*parted, known) if parted else "") for stretch, parted in page)
+        for page in split
+    ]
 
 
-def _whole(match: re.Match[str], known: Counter[str]) -> str:
+def _split(page: str) -> Iterator[tuple[str, tuple[str, str, str] | None]]:
+    """Stretches of a page, each with the parted word behind it: both its parts and what follows."""
+    position = 0
+    for match in _PARTED.finditer(page):
+        start = max(position, match.start() - _LONGEST_WORD)
+        before = _LAST_WORD.search(page, start, match.start())
+        assert before is not None
+        yield page[position : before.start()], (before[0], match[1], match[2])
+        position = match.end()
+    yield page[position:], None
+
+
+def _whole(first: str, second: str, rest: str, known: Counter[str]) -> str:
     """The word that a line end had parted, and the rest of what it is part of.
 
     A compound keeps its hyphen: what stands with it elsewhere, goes on with a capital
     (`Build-Depends`), or is made of two words of the text and stands nowhere as one.
     """
-    first, second, rest = match.groups()
     as_one, hyphened = known[f"{first}{second}".lower()], known[f"{first}-{second}".lower()]
     if as_one or hyphened:
         compound = hyphened > as_one
@@ -102,7 +114,8 @@ def _whole(match: re.Match[str], known: Counter[str]) -> str:
 
 def clean(text: str) -> str:
     """The text of a page as one would type it, ended by a newline where there is any."""
-    text = _TEX_LIGATURE.sub(lambda match: _TEX_LIGATURES[match[0]], text.translate(_LIGATURES))
+    text = _TEX_LIGATURE.sub(lambda match: _TEX_LIGATURES[match[0]], text)
+    text = _LIGATURE.sub(lambda match: _LIGATURES[match[0]], text)
     text = _CONTROLS.sub("", _LEADERS.sub(" ... ", text))
     text = "\n".join(line.rstrip() for line in text.split("\n")).strip("\n")
     return text + "\n" if text.strip() else ""

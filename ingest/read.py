@@ -10,6 +10,7 @@ from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
 from longctx.ingest.document import Document, Skipped, Source
+from longctx.ingest.name_filter import NameFilter
 from longctx.ingest.read_settings import ReadSettings
 from longctx.ingest.read_text import read_text
 
@@ -72,16 +73,19 @@ def read(source: Source, settings: ReadSettings = DEFAULTS) -> Document | Skippe
 
 
 def read_all(
-    sources: Iterable[Source], settings: ReadSettings = DEFAULTS
+    sources: Iterable[Source],
+    settings: ReadSettings = DEFAULTS,
+    wanted: NameFilter | None = None,
 ) -> tuple[list[Document], list[Skipped]]:
     """The Documents in the Sources, in order, and what was skipped.
 
-    Archives and mail are opened, and what is in them is read in turn.
+    Archives and mail are opened, and what is in them is read in turn, where its name is wanted.
     """
+    wanted = wanted or NameFilter()
     documents: list[Document] = []
     skipped: list[Skipped] = []
     for source in sources:
-        for item in _items(source, None, 0, settings):
+        for item in _items(source, None, 0, settings, wanted):
             if isinstance(item, Document):
                 documents.append(item)
             else:
@@ -90,7 +94,7 @@ def read_all(
 
 
 def _items(
-    source: Source, room: Room | None, depth: int, settings: ReadSettings
+    source: Source, room: Room | None, depth: int, settings: ReadSettings, wanted: NameFilter
 ) -> Iterator[Document | Skipped]:
     data = source.data if source.path is None else _bytes(source.path)
     if isinstance(data, str):
@@ -99,7 +103,9 @@ def _items(
     assert data is not None, "a Source has a path or data"
     opener = _opener(source.name, data)
     if opener is None:
-        yield _read(source, data, settings)
+        # Of what is no archive, `walk` has looked at the name already.
+        if (depth == 0 and not wanted.may_hold(source.name)) or wanted(source.name):
+            yield _read(source, data, settings)
         return
     if depth == MAX_DEPTH:
         yield Skipped(source.name, f"packed inside {MAX_DEPTH} others")
@@ -109,8 +115,11 @@ def _items(
     room = room or Room()
     for item in _function(*opener)(source, data, room):
         if isinstance(item, Source):
-            yield from _items(item, room, depth + 1, settings)
-        else:
+            yield from _items(item, room, depth + 1, settings, wanted)
+        elif wanted(item.name) or (
+            item.name == source.name
+            and (isinstance(item, Skipped) or not wanted.may_hold(source.name))
+        ):
             yield item
 
 

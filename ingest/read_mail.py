@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Iterator
 from contextlib import suppress
@@ -10,7 +9,8 @@ from dataclasses import dataclass
 from email.message import Message
 from typing import TYPE_CHECKING
 
-from longctx.ingest.document import Document, Heading, Page, Skipped, Source, printable
+from longctx.ingest.document import Document, Heading, Skipped, Source, printable
+from longctx.ingest.draft import Draft
 from longctx.ingest.page_text import page_text
 from longctx.ingest.read_text import decode
 
@@ -43,12 +43,9 @@ def read_mail(source: Source, data: bytes, room: Room) -> Iterator[Document | So
     """The Document with the messages in a file, and a Source for each attachment."""
     from email import message_from_bytes
 
-    pieces: list[str] = []
-    pages: list[Page] = []
-    headings: list[Heading] = []
+    draft = Draft()
     attached: list[Source] = []
     notes: list[str] = []
-    position = 0
     for number, raw in enumerate(_messages(data), 1):
         title = ""
         try:
@@ -59,24 +56,14 @@ def read_mail(source: Source, data: bytes, room: Room) -> Iterator[Document | So
             # What the parts of a forged message make the parser do is not foreseeable.
             text, attachments = raw.decode("ascii", "backslashreplace") + "\n", []
             notes.append(f"message {number}: malformed, shown as it is")
-        pages.append(Page(number, position, position + len(text), "message"))
-        headings.append(Heading(position, title or f"message {number}", 1))
-        pieces.append(text)
-        position += len(text)
+        start = draft.add_page(text, "message")
+        draft.headings.append(Heading(start, title or f"message {number}", 1))
         folder = f"{source.name}/{number}" if is_mailbox(data) else source.name
         attached += [Source(f"{folder}/{item.name}", data=item.data) for item in attachments]
-    if not position:
+    if not draft.text:
         yield Skipped(source.name, "empty")
         return
-    yield Document(
-        name=source.name,
-        text="".join(pieces),
-        kind="prose",
-        digest=hashlib.sha256(data).hexdigest(),
-        pages=tuple(pages),
-        notes=tuple(notes),
-        headings=tuple(headings),
-    )
+    yield draft.document(source, data, notes)
     for item in attached:
         assert item.data is not None
         if room.num_files and len(item.data) <= room.num_bytes:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
-from longctx.ingest.document import Document, Heading, Page, Skipped, Source, numbered
+from longctx.ingest.document import Document, Heading, Skipped, Source, numbered
+from longctx.ingest.draft import Draft
 from longctx.ingest.headings import markdown_headings
 from longctx.ingest.page_text import page_text
 from longctx.ingest.read_text import read_text
@@ -33,12 +34,11 @@ def read_notebook(source: Source, data: bytes) -> Document | Skipped:
     if cells is None:
         return read_text(source, data)
     language = _language(notebook)
-    pieces: list[str] = []
-    pages: list[Page] = []
-    headings: list[Heading] = []
+    draft = Draft()
     trimmed: list[int] = []
-    num_images = position = 0
+    num_images = 0
     for number, cell in enumerate(cells, 1):
+        headings: list[Heading] = []
         text, images = _INLINE_IMAGE.subn("[image left out]", _joined(_source(cell)))
         num_images += images
         if cell.get("cell_type") == "code":
@@ -53,30 +53,18 @@ def read_notebook(source: Source, data: bytes) -> Document | Skipped:
                     parts.append("Output:\n" + _fenced(short, ""))
             text = "\n".join(parts)
         else:
-            headings += (
-                Heading(position + item.start, item.title, item.level)
-                for item in markdown_headings(text)
-            )
+            headings = list(markdown_headings(text))
         text = text.rstrip() + "\n\n" if text.strip() else ""
-        pages.append(Page(number, position, position + len(text), "cell"))
-        pieces.append(text)
-        position += len(text)
-    if not position:
+        start = draft.add_page(text, "cell")
+        draft.headings += (replace(item, start=start + item.start) for item in headings)
+    if not draft.text:
         return Skipped(source.name, "empty")
     notes = []
     if trimmed:
         notes.append(f"outputs trimmed in {numbered('cell', sorted(set(trimmed)))}")
     if num_images:
         notes.append(f"{num_images} image{'s' if num_images > 1 else ''} left out")
-    return Document(
-        name=source.name,
-        text="".join(pieces),
-        kind="markdown",
-        digest=hashlib.sha256(data).hexdigest(),
-        pages=tuple(pages),
-        notes=tuple(notes),
-        headings=tuple(headings),
-    )
+    return draft.document(source, data, notes, kind="markdown")
 
 
 def _cells(notebook: Any) -> list[dict[str, Any]] | None:

@@ -12,8 +12,7 @@ from longctx.ingest.draft import Block, Draft
 from longctx.ingest.odt_lists import ListStyles
 from longctx.ingest.read_settings import Changes, ReadSettings
 from longctx.ingest.xml_tree import XmlRefused, inside, parse_xml
-from longctx.ingest.zip_parts import ZipParts
-from longctx.ingest.zipped import ZipRefused
+from longctx.ingest.zipped import ZipParts, ZipRefused
 
 _SPACE = re.compile(r"[ \t\r\n]+")
 _CONTAINERS = frozenset(

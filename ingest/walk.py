@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from glob import glob, has_magic
@@ -12,6 +12,7 @@ from pathlib import Path
 
 from longctx.ingest.document import Skipped, Source, printable
 from longctx.ingest.errors import InputError
+from longctx.ingest.name_filter import NameFilter
 from longctx.ingest.tree import files_below
 
 STDIN = "-"
@@ -44,8 +45,9 @@ def walk(
 
     A directory gives the files that git would keep, sorted by the bytes of their names; a file
     named by the user is taken whatever the ignore rules say. A file is given once. `include` and
-    `exclude` are gitignore patterns on the names that are given. With a `revision`, files are those
-    that git holds at it; with a `base`, only what changed since it is given, a diff of each file.
+    `exclude` are gitignore patterns on the names that are given; an archive is given unless it is
+    excluded, for `read_all` to look inside. With a `revision`, files are those that git holds at
+    it; with a `base`, only what changed since it is given, a diff of each file.
 
     Raises:
         InputError: a path does not exist, a glob matches nothing, `-` was given without data, there
@@ -56,7 +58,7 @@ def walk(
     sources: list[Source] = []
     skipped: list[Skipped] = []
     seen: set[str] = set()
-    wanted = _Filter(include, exclude)
+    wanted = NameFilter(include, exclude)
     labels = _labels(arguments)
     for argument in arguments:
         if argument == STDIN:
@@ -71,7 +73,7 @@ def walk(
             continue
         for found in _found(argument, labels[argument], revision, base):
             name = printable(found.name)
-            if not wanted(found.name):
+            if not wanted(found.name) and (base or not wanted.may_hold(found.name)):
                 continue
             if base:
                 name = f"{name} (changes since {printable(base)})"
@@ -99,24 +101,6 @@ def _found(argument: str, label: str, revision: str, base: str) -> Iterator[Sour
     if base:
         return changes_since(argument, label, base, revision)
     return files_at(argument, label, revision)
-
-
-class _Filter:
-    """Whether a name passes the patterns to include and to exclude."""
-
-    def __init__(self, include: Sequence[str], exclude: Sequence[str]) -> None:
-        self._include = _spec(include) if include else None
-        self._exclude = _spec(exclude) if exclude else None
-
-    def __call__(self, name: str) -> bool:
-        included = self._include is None or self._include(name)
-        return included and not (self._exclude is not None and self._exclude(name))
-
-
-def _spec(patterns: Iterable[str]) -> Callable[[str], bool]:
-    from pathspec import GitIgnoreSpec
-
-    return GitIgnoreSpec.from_lines(patterns).match_file
 
 
 def _expand(path: str) -> Iterator[str]:

@@ -4,11 +4,16 @@
 A book's PDF and its text are compared word by word. Words are runs of letters and digits, each
 Chinese character by itself, in lower case and Unicode's compatibility form, from the same heading
 to the end of the text's last section. What is left on both sides once the running text is aligned
-is aligned again until less than five words are: it is what stands elsewhere by the nature of the
-formats (footnotes at the foot of the page or the end of a chapter, captions above or below a
-table). In the text, cells of drawn tables are put together first, and the title that it adds to the
-number of a section or table it refers to ("第 9.4 节 “…”"), which the PDF does not print, is taken
-out. The Chinese PDF's "Table" and "Chapter" count as 表 and 章, which its text prints.
+is aligned again, as long as stretches of five equal words or more are found: they stand elsewhere
+by the nature of the formats (footnotes at the foot of the page or the end of a chapter, captions
+above or below a table). Shorter ones count only where they stand in order between the stretches
+of the running text.
+
+Some things are printed in one of the two only, and are taken out before. In the text, cells of
+drawn tables are put together; quotation marks inside a word ("conffile"s), where the PDF has
+another font, fall away; and so do titles that it adds to the number of a section, table or chapter
+it refers to (第 9.4 节 “…”, 第 4 章…). "Table 1", "Chapter 1" and "Appendix A" of the Chinese PDF
+count as 表 1, 第 1 章 and 附录 A, which its text prints.
 """
 
 from __future__ import annotations
@@ -17,7 +22,6 @@ import json
 import random
 import re
 import sys
-import time
 import unicodedata
 from bisect import bisect_left
 from collections import Counter
@@ -32,7 +36,7 @@ BOOKS = {
     "debian-reference-zh-cn": (
         "debian-reference.zh-cn.pdf",
         "debian-reference.zh-cn.txt",
-        "序言",
+        "免责声明",
         "",
     ),
     "developers-reference": (
@@ -44,7 +48,17 @@ BOOKS = {
 }
 _WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]|[^\W_\u3040-\u30ff\u3400-\u9fff]+")
 _TITLED = re.compile(r"((?:第\s*[\d.]+\s*[节章]|表\s*[\d.]+)\s*)[,，]?\s*“[^”]*”")
+_QUOTE_INSIDE = re.compile(r"(?<=\w)\"(?=\w)")
+_CHAPTER = re.compile(r"(?m)^第 ?(\d+) ?章[ ，]*(\S.*)$")
+_PRINTED = [
+    (re.compile(r"\bTable (?=\d)"), "表 "),
+    (re.compile(r"(?m)^Chapter (\d+)$"), r"第 \1 章"),
+    (re.compile(r"(?m)^Appendix (?=[A-Z]$)"), "附录 "),
+]
+_NUMBERED = re.compile(r"^\s*(?:(?:chapter|第)?\s*[\d.]+\s*章?|(?:appendix|附录)\s*[a-z]\.)")
 _ANCHOR = 5
+Block = tuple[int, int, int]
+"""Words that are equal: where they begin on either side, and how many there are."""
 
 
 def document(path: Path) -> Document:
@@ -57,8 +71,8 @@ def words(text: str) -> list[str]:
     return _WORD.findall(unicodedata.normalize("NFKC", text).lower())
 
 
-def matched(first: list[str], second: list[str]) -> list[tuple[int, int, int]]:
-    """Blocks of equal words in order: (place in first, place in second, length)."""
+def matched(first: list[str], second: list[str]) -> list[Block]:
+    """Blocks of equal words in order."""
     places: dict[tuple[str, ...], list[int]] = {}
     for place in range(len(second) - _ANCHOR + 1):
         places.setdefault(tuple(second[place : place + _ANCHOR]), []).append(place)
@@ -68,7 +82,7 @@ def matched(first: list[str], second: list[str]) -> list[tuple[int, int, int]]:
         for p in range(len(first) - _ANCHOR + 1)
         if once[gram := tuple(first[p : p + _ANCHOR])] == 1 and len(places.get(gram, ())) == 1
     ]
-    blocks: list[tuple[int, int, int]] = []
+    blocks: list[Block] = []
     here = there = 0
     for p, q in [*_rising(pairs), (len(first), len(second))]:
         if p >= here and q >= there:
@@ -134,35 +148,80 @@ def _is_wide(cell: list[str]) -> bool:
     return any(character > "\u2e80" for part in cell for character in part)
 
 
-def compare_book(folder: Path, names: tuple[str, str, str, str]) -> dict[str, object]:
-    pdf_name, text_name, first, last = names
-    pdf, text = document(folder / pdf_name), document(folder / text_name)
-    in_pdf, in_text = (
-        _body(pdf.text, first, last),
-        _TITLED.sub(r"\1", table_cells(_body(text.text, first, last))),
-    )
-    same = {"table": "表", "chapter": "章"} if "表" in in_text else {}
-    ours, theirs = [same.get(word, word) for word in words(in_pdf)], words(in_text)
-    blocks = matched(theirs, ours)
-    rest_theirs, rest_ours = (
-        _rest(theirs, [b[::2] for b in blocks]),
-        _rest(ours, [b[1:] for b in blocks]),
-    )
-    moved = matched(rest_theirs, rest_ours)
-    in_order, elsewhere = sum(b[2] for b in blocks), sum(b[2] for b in moved)
-    lost = _rest(rest_theirs, [b[::2] for b in moved])
-    extra = _rest(rest_ours, [b[1:] for b in moved])
+def compare(found: Document, text: Document, first: str, last: str) -> dict[str, object]:
+    """How many words of the text stand in what was found, in order or elsewhere, and which do not.
+
+    Both are compared from the heading `first` to the end of `last`, or to their end.
+    """
+    body = _body(found.text, first, last)
+    plain = _QUOTE_INSIDE.sub("", table_cells(_body(text.text, first, last)))
+    if re.search(r"第 ?\d", plain):
+        plain = _without_titles(plain)
+        for pattern, printed in _PRINTED:
+            body = pattern.sub(printed, body)
+    ours, theirs = words(body), words(plain)
+    blocks = _long(matched(theirs, ours))
+    lost = _rest(list(range(len(theirs))), [(b[0], b[2]) for b in blocks])
+    extra = _rest(list(range(len(ours))), [b[1:] for b in blocks])
+    elsewhere = 0
+    while moved := _long(matched([theirs[p] for p in lost], [ours[p] for p in extra])):
+        elsewhere += sum(block[2] for block in moved)
+        lost = _rest(lost, [(block[0], block[2]) for block in moved])
+        extra = _rest(extra, [block[1:] for block in moved])
+    few = _between(blocks, theirs, ours, lost, extra)
+    lost = _rest(lost, [(block[0], block[2]) for block in few])
+    extra = _rest(extra, [block[1:] for block in few])
+    in_order = sum(block[2] for block in [*blocks, *few])
     return {
         "words of the text": len(theirs),
-        "words of the PDF": len(ours),
+        "words found": len(ours),
         "equal in order": in_order,
         "equal in order elsewhere": elsewhere,
         "share": round((in_order + elsewhere) / len(theirs), 5),
         "share without what stands elsewhere": round(in_order / len(theirs), 5),
-        "missing": Counter(lost).most_common(40),
-        "extra": Counter(extra).most_common(40),
-        "quotes": quotes(pdf, text),
+        "missing": Counter(theirs[p] for p in lost).most_common(40),
+        "extra": Counter(ours[p] for p in extra).most_common(40),
+        "quotes": quotes(found, text),
     }
+
+
+def _long(blocks: list[Block]) -> list[Block]:
+    """Stretches of five equal words or more, blocks joined that follow each other on both sides."""
+    runs: list[Block] = []
+    for first, second, size in blocks:
+        if runs and (runs[-1][0] + runs[-1][2], runs[-1][1] + runs[-1][2]) == (first, second):
+            runs[-1] = (*runs[-1][:2], runs[-1][2] + size)
+        else:
+            runs.append((first, second, size))
+    return [run for run in runs if run[2] >= _ANCHOR]
+
+
+def _between(
+    blocks: list[Block], first: list[str], second: list[str], lost: list[int], extra: list[int]
+) -> list[Block]:
+    """Equal words that are left at the same place of the order, as blocks of `lost` and `extra`."""
+    found: list[Block] = []
+    here = there = 0
+    for p, q, _ in [*blocks, (len(first), len(second), 0)]:
+        to, on = bisect_left(lost, p), bisect_left(extra, q)
+        left, right = [first[i] for i in lost[here:to]], [second[i] for i in extra[there:on]]
+        matcher = SequenceMatcher(None, left, right, autojunk=False)
+        found += [
+            (here + block.a, there + block.b, block.size)
+            for block in matcher.get_matching_blocks()
+            if block.size
+        ]
+        here, there = to, on
+    return found
+
+
+def _without_titles(text: str) -> str:
+    """The text without the titles of sections, tables and chapters where it refers to them."""
+    text = _TITLED.sub(r"\1", text)
+    for number, title in {match.groups() for match in _CHAPTER.finditer(text)}:
+        parts = r"\s*".join(map(re.escape, title.replace(" ", "")))
+        text = re.sub(rf"(?<=\S)(第\s*{number}\s*章)\s*{parts}", r"\1", text)
+    return text
 
 
 def _body(text: str, first: str, last: str) -> str:
@@ -172,30 +231,22 @@ def _body(text: str, first: str, last: str) -> str:
     return text[start:end]
 
 
-def _without(
-    first: list[str], second: list[str], blocks: list[tuple[int, int, int]]
-) -> tuple[list[str], list[str]]:
-    return _rest(first, [b[::2] for b in blocks]), _rest(second, [b[1:] for b in blocks])
-
-
-def _rest(items: list[str], taken: list[tuple[int, ...]]) -> list[str]:
+def _rest(items: list[int], taken: list[tuple[int, int]]) -> list[int]:
+    """The items without stretches of them, each given by its place and size."""
     gone = {place + step for place, size in taken for step in range(size)}
     return [item for place, item in enumerate(items) if place not in gone]
 
 
-def quotes(pdf: Document, text: Document, number: int = 300) -> dict[str, object]:
-    """Sentences of the text that are looked for in the PDF: found, and at the right place.
+def quotes(found: Document, text: Document, number: int = 300) -> dict[str, object]:
+    """Sentences of the text that are looked for in what was found, and whether at the right place.
 
     The right place is in the chapter that is called the same.
     """
-    top = min(level for level, times in Counter(h.level for h in pdf.headings).items() if times > 2)
-    there = [(h.start, _name(h.title)) for h in pdf.headings if h.level == top]
-    names = {name for _, name in there}
-    lines = zip(text.line_starts, text.text.split("\n"), strict=False)
-    # The last line with a chapter's name is its heading: the contents come before.
-    last = {name: start for start, line in lines if (name := _name(line)) in names}
-    here = sorted((start, name) for name, start in last.items())
-    folded, places = _folded(pdf.text)
+    levels = Counter(heading.level for heading in found.headings)
+    top = min(level for level, times in levels.items() if times > 2)
+    there = [(h.start, _name(h.title)) for h in found.headings if h.level == top]
+    here = _chapters(text, [name for _, name in there])
+    folded, places = _folded(found.text)
     sentences = [
         match
         for match in re.finditer(r"[^\W\d_a-z][^。.|*#\"]{40,300}[.。]\s", text.text)
@@ -224,6 +275,25 @@ def quotes(pdf: Document, text: Document, number: int = 300) -> dict[str, object
     }
 
 
+def _chapters(text: Document, names: list[str]) -> list[tuple[int, str]]:
+    """Where the chapters of these names begin in the text, and their names, in order.
+
+    From the last on backwards, each begins at the last line with its name before the next one:
+    the contents come before, and another chapter may hold a line that is called the same.
+    """
+    lines = [
+        (start, _name(line))
+        for start, line in zip(text.line_starts, text.text.split("\n"), strict=False)
+    ]
+    found: list[tuple[int, str]] = []
+    for name in reversed(names):
+        before = found[-1][0] if found else len(text.text)
+        starts = [start for start, line in lines if line == name and start < before]
+        if starts:
+            found.append((starts[-1], name))
+    return found[::-1]
+
+
 def _chapter(starts: list[tuple[int, str]], place: int) -> str:
     index = bisect_left(starts, (place + 1, ""))
     return starts[index - 1][1] if index else ""
@@ -231,7 +301,7 @@ def _chapter(starts: list[tuple[int, str]], place: int) -> str:
 
 def _name(title: str) -> str:
     """A title without its number, folded."""
-    return _folded(re.sub(r"^\s*(?:chapter|第)?\s*[\d.]+\s*(?:章)?", "", title.lower()))[0]
+    return _folded(_NUMBERED.sub("", title.lower()))[0]
 
 
 def _folded(text: str) -> tuple[str, list[int]]:
@@ -268,6 +338,11 @@ def read_papers(folder: Path) -> dict[str, object]:
         "candidates": [f"{name}: {word}" for name, word in glued],
         "glued per 10,000 at most": round(len(glued) * 10_000 / num_words, 2),
         "without a references section": without,
+        "of these, with the word at all": [
+            name
+            for name in without
+            if re.search(r"references|bibliography|literature", papers[name].text, re.I)
+        ],
         "notes": {n: paper.notes for n, paper in papers.items()},
     }
 
@@ -282,9 +357,9 @@ def main(arguments: list[str]) -> int:
     cache, out = map(Path, arguments)
     result: dict[str, object] = {}
     for name, names in BOOKS.items():
-        started = time.process_time()
-        result[name] = compare_book(cache / name, names)
-        print(name, f"{time.process_time() - started:.1f} s", file=sys.stderr, flush=True)
+        pdf_name, text_name, first, last = names
+        pdf, text = document(cache / name / pdf_name), document(cache / name / text_name)
+        result[name] = compare(pdf, text, first, last)
     result["papers"] = read_papers(cache / "papers")
     out.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     return 0

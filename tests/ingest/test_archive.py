@@ -6,12 +6,15 @@ import stat
 import tarfile
 import zipfile
 from functools import partial
+from pathlib import Path
 
 import pytest
 
 from longctx.ingest import archive
 from longctx.ingest.document import Skipped, Source
+from longctx.ingest.name_filter import NameFilter
 from longctx.ingest.read import read_all
+from longctx.ingest.walk import walk
 from longctx.ingest.zipped import MAX_ENTRIES
 
 
@@ -39,6 +42,32 @@ def tarred(files: dict[str, bytes], *others: tarfile.TarInfo) -> bytes:
 def contents(name: str, data: bytes) -> tuple[list[tuple[str, str]], list[Skipped]]:
     documents, skipped = read_all([Source(name, data=data)])
     return [(item.name, item.text) for item in documents], skipped
+
+
+def test_only_the_wanted_files_of_an_archive_are_read(tmp_path: Path) -> None:
+    inner = zipped({"deep.py": b"y = 2\n", "deep.txt": b"text\n"})
+    (tmp_path / "x.zip").write_bytes(zipped(FILES | {"in.zip": inner}))
+    (tmp_path / "old.zip").write_bytes(zipped({"a.py": b"old\n"}))
+    (tmp_path / "note.txt").write_bytes(b"text\n")
+    (tmp_path / "mail.eml").write_bytes(b"Subject: x\n\nbody\n")
+    (tmp_path / "bad.zip").write_bytes(b"PK")
+
+    def read_wanted(
+        include: tuple[str, ...], exclude: tuple[str, ...]
+    ) -> tuple[list[str], list[str]]:
+        walked = walk([str(tmp_path)], include=include, exclude=exclude)
+        documents, skipped = read_all(walked.sources, wanted=NameFilter(include, exclude))
+        return [item.name for item in documents], [item.name for item in skipped]
+
+    assert read_wanted(("*.py",), ("old.zip",)) == (
+        ["x.zip/b.py", "x.zip/in.zip/deep.py"],
+        ["bad.zip"],
+    )
+    assert read_wanted(("x.zip",), ("*.py", "*.png")) == (
+        ["x.zip/a/c.txt", "x.zip/in.zip/deep.txt"],
+        ["bad.zip"],
+    )
+    assert read_wanted((), ("*.zip",)) == (["mail.eml", "note.txt"], [])
 
 
 FILES = {"b.py": b"x = 1\n", "a/c.txt": b"text\n", "a/": b"", "pic.png": b"\x89PNG\0\1"}

@@ -3,7 +3,7 @@ from itertools import pairwise
 
 import pytest
 
-from longctx.ingest.code_structure import code_file, definitions
+from longctx.ingest.code_structure import MAX_COMMENTS, MAX_DEPTH, code_file, definitions
 from longctx.ingest.document import Document
 
 SMALL = {
@@ -119,6 +119,19 @@ def test_python_has_the_definitions_and_calls_that_its_own_parser_finds(corpus_d
     assert num_files >= 10
 
 
+def test_only_so_much_of_what_is_nested_without_brackets_is_looked_at() -> None:
+    chain = "a" + ".b()" * (MAX_DEPTH * 3)
+    calls = code_file(code(chain, "a.js")).calls
+    assert 0 < len(calls) <= MAX_DEPTH
+    flat = code_file(code("b();\n" * (MAX_DEPTH * 3), "a.js")).calls
+    assert len(flat) == MAX_DEPTH * 3
+
+
+def test_a_comment_of_thousands_of_parts_is_searched_only_so_far() -> None:
+    (found,) = definitions(code("# c\n" * (MAX_COMMENTS * 3) + "def f(): pass\n", "a.py"))
+    assert found.start == len("# c\n") * MAX_COMMENTS * 2
+
+
 REAL = [
     ("express-5.1.0", "lib/application.js", {"app.render", "tryRender", "logerror"}),
     ("rxjs-7.8.2", "src/internal/Observable.ts", {"Observable", "Observable.subscribe"}),
@@ -128,6 +141,7 @@ REAL = [
      {"RNFS", "RNFS.RNFSManager", "RNFS.RNFSManager.writeFile"}),
     ("bufferutil-4.0.8", "src/bufferutil.c", {"Mask", "Unmask", "Init"}),
     ("nlohmann-json", "json.hpp", {"basic_json", "back"}),
+    ("rust-regex", "regex-1.7.1/src/pool.rs", {"Pool", "Pool::new", "PoolGuard::drop"}),
     ("cobra", "command.go", {"Command", "Command.Execute", "Command.Flags"}),
     ("twig", "Environment.php", {"Environment", "Environment::render", "Environment::getLoader"}),
 ]  # fmt: skip

@@ -1,3 +1,5 @@
+import re
+
 import pytest
 
 from longctx.ingest.call_graph import call_graph
@@ -92,6 +94,28 @@ def test_the_imports_of_a_real_package_are_all_found(corpus_dir) -> None:
         ("requests/utils.py", "requests/compat.py"),
     } <= found
     assert not any(imported == "requests/structures.py" for one, imported in found if "api" in one)
+
+
+def test_the_imports_of_a_real_crate_are_those_that_its_lines_name(corpus_dir) -> None:
+    """Held against the lines of `regex` that begin with `use crate::` or `mod`."""
+    root = corpus_dir("rust-regex") / "regex-1.7.1"
+    paths = sorted(root.glob("src/**/*.rs"))
+    sources = {path.relative_to(root).as_posix(): path.read_text() for path in paths}
+    modules = {path.removeprefix("src/").split("/")[0].removesuffix(".rs") for path in sources}
+    found = edges(sources)
+    for path, text in sources.items():
+        named = set(re.findall(r"(?m)^use crate::(\w+)", text)) & modules
+        if path == "src/lib.rs":
+            named = set(re.findall(r"(?m)^(?:pub )?mod (\w+);", text)) & modules
+        led = {
+            to.removeprefix("src/").split("/")[0].removesuffix(".rs")
+            for at, to in found
+            if at == path
+        }
+        assert named <= led, path
+        # `use super::*` in a module inside a file leads to nothing but the file itself.
+        assert all(module in text for module in led), path
+    assert ("src/literal/mod.rs", "src/literal/imp.rs") in found
 
 
 def test_every_import_and_call_stands_where_its_span_says(corpus_dir) -> None:

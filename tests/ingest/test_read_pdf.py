@@ -216,6 +216,17 @@ def test_text_beside_the_page_is_read_and_named() -> None:
     assert pdf.notes == ("text outside the visible page: page 1",)
 
 
+def test_a_cell_that_a_long_word_reaches_into_stands_apart_from_it() -> None:
+    name, number = "(unattended-upgrades) Tj", "80 -6 Td (V:297) Tj"
+    assert document(make_drawn_pdf(f"BT /F1 12 Tf 72 720 Td {name} {number} ET")).text.split() == [
+        "unattended-upgrades",
+        "V:297",
+    ]
+    # What is raised belongs to its word.
+    raised = "BT /F1 12 Tf 72 720 Td (notes) Tj /F1 7 Tf 30 6 Td (17) Tj ET"
+    assert document(make_drawn_pdf(raised)).text == "notes17\n"
+
+
 def test_a_page_set_sideways_reads_like_one_set_upright() -> None:
     cells = [("Name", 100), ("Weight", 300), ("Oak", 100), ("heavy", 300)]
     places = [(x, 700 - 20 * (index // 2)) for index, (_, x) in enumerate(cells)]

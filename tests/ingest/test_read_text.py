@@ -98,3 +98,18 @@ def test_the_kind_comes_from_the_name_or_else_from_the_text(
     name: str, text: str, kind: str
 ) -> None:
     assert kind_of(name, text) == kind
+
+
+@pytest.mark.parametrize(
+    ("encoding", "text"),
+    [
+        # Capitals inside words of ASCII say nothing of the encoding.
+        ("iso8859-2", "LaTeX, GitHub, iPhone, JavaScript and PostgreSQL: są ślepo w jeździe. " * 3),
+        ("iso8859-9", "LaTeX, GitHub, iPhone, JavaScript and PostgreSQL: kısa bir ışık. " * 3),
+        # What are quotes here are the letters Ť and ť of another.
+        ("cp1252", "Una página «útil» según él y «cómoda» además, a él le gusta más así. " * 3),
+    ],
+)
+def test_the_letters_of_a_language_tell_its_encoding(encoding: str, text: str) -> None:
+    decoded = decode(text.encode(encoding))
+    assert decoded is not None and decoded[0] == text
