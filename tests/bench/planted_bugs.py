@@ -107,8 +107,8 @@ BUGS = (
         "click",
         "resource leak",
         "click/_termui_impl.py",
-        "    with open_stream(filename, \"wb\")[0] as f:\n        f.write(text.encode(encoding))\n",
-        "    f = open(filename, \"wb\")\n    f.write(text.encode(encoding))\n",
+        '    with open_stream(filename, "wb")[0] as f:\n        f.write(text.encode(encoding))\n',
+        '    f = open(filename, "wb")\n    f.write(text.encode(encoding))\n',
     ),
     Bug(
         "click",
@@ -143,10 +143,10 @@ BUGS = (
         "flask",
         "resource leak",
         "flask/config.py",
-        "            with open(filename, mode=\"rb\") as config_file:\n"
-        "                exec(compile(config_file.read(), filename, \"exec\"), d.__dict__)\n",
-        "            config_file = open(filename, mode=\"rb\")\n"
-        "            exec(compile(config_file.read(), filename, \"exec\"), d.__dict__)\n",
+        '            with open(filename, mode="rb") as config_file:\n'
+        '                exec(compile(config_file.read(), filename, "exec"), d.__dict__)\n',
+        '            config_file = open(filename, mode="rb")\n'
+        '            exec(compile(config_file.read(), filename, "exec"), d.__dict__)\n',
     ),
     Bug(
         "flask",
@@ -244,10 +244,10 @@ BUGS = (
         "resource leak",
         "urllib3/util/ssl_.py",
         "    with open(key_file) as f:\n        for line in f:\n"
-        "            # Look for Proc-Type: 4,ENCRYPTED\n            if \"ENCRYPTED\" in line:\n"
+        '            # Look for Proc-Type: 4,ENCRYPTED\n            if "ENCRYPTED" in line:\n'
         "                return True\n",
         "    f = open(key_file)\n    for line in f:\n"
-        "        # Look for Proc-Type: 4,ENCRYPTED\n        if \"ENCRYPTED\" in line:\n"
+        '        # Look for Proc-Type: 4,ENCRYPTED\n        if "ENCRYPTED" in line:\n'
         "            return True\n",
     ),
     Bug(
@@ -299,8 +299,8 @@ BUGS = (
         "httpx",
         "off by one",
         "httpx/_decoders.py",
-        "            lines = [\"\".join(self.buffer) + lines[0]] + lines[1:]\n",
-        "            lines = [\"\".join(self.buffer) + lines[0]] + lines[2:]\n",
+        '            lines = ["".join(self.buffer) + lines[0]] + lines[1:]\n',
+        '            lines = ["".join(self.buffer) + lines[0]] + lines[2:]\n',
     ),
     Bug(
         "httpx",
@@ -315,8 +315,7 @@ BUGS = (
         "httpx/_utils.py",
         "        except (AttributeError, OSError):\n"
         "            # Not even that? Sorry, we're doomed...\n            return None\n",
-        "        except:\n"
-        "            # Not even that? Sorry, we're doomed...\n            pass\n",
+        "        except:\n            # Not even that? Sorry, we're doomed...\n            pass\n",
     ),
     Bug(
         "httpx",
@@ -331,7 +330,7 @@ BUGS = (
         "unsafe call",
         "tornado/autoreload.py",
         "        subprocess.Popen([sys.executable] + argv)\n",
-        "        subprocess.Popen(\" \".join([sys.executable] + argv), shell=True)\n",
+        '        subprocess.Popen(" ".join([sys.executable] + argv), shell=True)\n',
     ),
     Bug(
         "tornado",
@@ -353,17 +352,17 @@ BUGS = (
         "tornado",
         "wrong arguments",
         "tornado/process.py",
-        "            gen_log.info(\"child %d (pid %d) exited normally\", id, pid)\n",
-        "            gen_log.info(\"child %d (pid %d) exited normally\", pid)\n",
+        '            gen_log.info("child %d (pid %d) exited normally", id, pid)\n',
+        '            gen_log.info("child %d (pid %d) exited normally", pid)\n',
     ),
     Bug(
         "tornado",
         "resource leak",
         "tornado/template.py",
-        "        with open(path, \"rb\") as f:\n"
+        '        with open(path, "rb") as f:\n'
         "            template = Template(f.read(), name=name, loader=self)\n"
         "            return template\n",
-        "        f = open(path, \"rb\")\n"
+        '        f = open(path, "rb")\n'
         "        template = Template(f.read(), name=name, loader=self)\n"
         "        return template\n",
     ),
@@ -371,8 +370,8 @@ BUGS = (
         "tornado",
         "inverted condition",
         "tornado/netutil.py",
-        "    if not ip or \"\\x00\" in ip:\n",
-        "    if ip or \"\\x00\" in ip:\n",
+        '    if not ip or "\\x00" in ip:\n',
+        '    if ip or "\\x00" in ip:\n',
     ),
     # sqlparse, held out
     Bug(
