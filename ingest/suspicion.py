@@ -16,6 +16,7 @@ from longctx.ingest.suspicion_names import Names, names, names_of
 from longctx.ingest.suspicion_python import Hit, PythonFile, python_file
 from longctx.ingest.suspicion_rules import RULES, SEVERITIES, Rule
 from longctx.ingest.suspicion_security import security
+from longctx.ingest.suspicion_state import state
 from longctx.ingest.suspicion_syntax import syntax
 from longctx.ingest.suspicion_values import values
 
@@ -23,6 +24,7 @@ _RULES_OF_ONE_FILE: tuple[Callable[[PythonFile], Iterator[Hit]], ...] = (
     security,
     values,
     flow,
+    state,
     checks,
 )
 # Tests do on purpose much of what is wrong elsewhere.
@@ -57,7 +59,7 @@ class Suspicions:
 
 
 def suspicions(documents: Iterable[Document]) -> Suspicions:
-    """The Suspicions of all Documents: Python by its own grammar, other languages by tree-sitter."""
+    """The Suspicions of all Documents: Python by its own grammar, the rest by tree-sitter."""
     documents = tuple(documents)
     python = [file for one in documents if (file := python_file(one)) is not None]
     known, imports = names_of(python), _imports(python)

@@ -145,7 +145,7 @@ def _membership(file: PythonFile, branch: ast.If) -> Iterator[Hit]:
                 and bare(func.value) == wanted
             ):
                 if node.args and bare(node.args[0]) == key:
-                    why = f"`{file.source(node)}` only adds what `{file.source(table)}` holds already."
+                    why = f"`{file.source(node)}` only adds what is in it already."
                     yield Hit("inverted-check", node, why, (branch,))
                     return
 

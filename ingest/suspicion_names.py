@@ -143,7 +143,7 @@ def _unawaited(file: PythonFile, call: ast.Call, known: Names) -> Iterator[Hit]:
     if found and all(
         isinstance(one, ast.AsyncFunctionDef) and not one.decorator_list for one in found
     ):
-        why = f"`{file.source(call.func)}` is defined with async def; without await nothing of it runs."
+        why = f"`{file.source(call.func)}` is an async def: without await nothing of it runs."
         yield Hit("not-awaited", call, why, (found[0],))
 
 

@@ -187,3 +187,8 @@ def constant_text(node: ast.AST | None) -> str | None:
 def keyword(call: ast.Call, name: str) -> ast.expr | None:
     """The value of a keyword argument."""
     return next((one.value for one in call.keywords if one.arg == name), None)
+
+
+def is_name(node: ast.AST, name: str) -> bool:
+    """Whether the node is just this name."""
+    return isinstance(node, ast.Name) and node.id == name

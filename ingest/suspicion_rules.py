@@ -1,4 +1,4 @@
-"""What each kind of Suspicion is: its category, how bad it is, its title and what to do about it."""
+"""What each kind of Suspicion is: its category, how bad it is, its title and what to do."""
 
 from __future__ import annotations
 
@@ -330,11 +330,5 @@ RULES = {
         "low",
         "A list is emptied from its front",
         "Use collections.deque and popleft(): every pop(0) moves all that follows.",
-    ),
-    "import-cycle": Rule(
-        "maintainability",
-        "low",
-        "Modules import each other in a circle",
-        "Move what both need into a third module.",
     ),
 }

@@ -188,7 +188,7 @@ def _keys(file: PythonFile, node: ast.Dict) -> Iterator[Hit]:
         one = (type(key.value).__name__, key.value)
         if one in seen and not same(seen[one][1], value):
             first = seen[one][0]
-            why = f"The key {file.source(key)} has another value in line {first.lineno}, which is lost."
+            why = f"The key {file.source(key)} has another value in line {first.lineno}."
             yield Hit("duplicate-key", key, why, (first,))
         seen[one] = key, value
 
@@ -289,7 +289,7 @@ def _copied(file: PythonFile) -> Iterator[Hit]:
                 continue
             (left, value), (other, again) = names
             if left == value == again != other and bare(first.value) == bare(second.value):
-                why = f"The line above gives `{value}` to `{left}`; this one gives it to `{other}` too."
+                why = f"The line above gives `{value}` to `{left}`; this one to `{other}`."
                 yield Hit("copied-line", second, why, (first,))
 
 

@@ -16,6 +16,7 @@ import sys
 import tempfile
 import zipfile
 from collections.abc import Callable, Mapping
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +29,8 @@ from longctx.prompts.defect import defects  # noqa: E402
 
 WITHIN = 10
 ASKED_ONCE = (
-    "List the bugs and security holes of this code, worst first. For each, say in one sentence what "
-    "goes wrong and copy the faulty line between backticks."
+    "List the bugs and security holes of this code, worst first. For each, say in one sentence "
+    "what goes wrong and copy the faulty line between backticks."
 )
 Place = tuple[str, int]
 Files = Mapping[str, str]
@@ -65,22 +66,22 @@ def fetch(cache: Path, package: Package) -> Files:
 
 
 def planted(files: Files, bugs: list[Bug]) -> tuple[dict[str, str], list[Place]]:
-    """The files with the bugs in them, and the place of each bug."""
-    changed = dict(files)
-    for bug in bugs:
-        assert changed[bug.path].count(bug.old) == 1, f"{bug.path}: {bug.old!r}"
+    """The files with the bugs in them, and the place of each bug in the order of the bugs."""
+    changed, places = dict(files), dict[Bug, Place]()
+    moved = dict.fromkeys(files, 0)
+    for bug in sorted(bugs, key=lambda one: files[one.path].index(one.old)):
+        assert files[bug.path].count(bug.old) == 1, f"{bug.path}: {bug.old!r}"
+        line = files[bug.path][: files[bug.path].index(bug.old)].count("\n") + 1
+        places[bug] = bug.path, line + moved[bug.path] + _first_change(bug)
+        moved[bug.path] += bug.new.count("\n") - bug.old.count("\n")
         changed[bug.path] = changed[bug.path].replace(bug.old, bug.new)
-    return changed, [(bug.path, _line(changed[bug.path], bug)) for bug in bugs]
+    return changed, [places[bug] for bug in bugs]
 
 
-def _line(text: str, bug: Bug) -> int:
-    """The first line that the edit changed."""
-    old, new = bug.old.splitlines(), bug.new.splitlines()
-    same = next(
-        (index for index, pair in enumerate(zip(old, new, strict=False)) if pair[0] != pair[1]),
-        min(len(old), len(new)),
-    )
-    return text[: text.index(bug.new)].count("\n") + 1 + same
+def _first_change(bug: Bug) -> int:
+    """How many lines of the edit stay as they were before the first that does not."""
+    pairs = zip(bug.old.splitlines(), bug.new.splitlines(), strict=False)
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
 def by_code(files: Files) -> list[Place]:
