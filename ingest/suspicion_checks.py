@@ -34,7 +34,7 @@ def checks(file: PythonFile) -> Iterator[Hit]:
         yield from _test_then_act(file, branch)
     for operation in file.all(ast.BoolOp):
         yield from _guard(file, operation)
-    for function in file.all(*FUNCTIONS):
+    for function in file.functions():
         yield from _unchecked(file, function)
         yield from _taken(file, function)
         yield from _front(file, function)
@@ -131,11 +131,12 @@ def _membership(file: PythonFile, branch: ast.If) -> Iterator[Hit]:
             return
         if isinstance(test.ops[0], ast.NotIn):
             item = isinstance(node, ast.Subscript) and not isinstance(node.ctx, ast.Store)
-            if item and bare(node.value) == wanted and bare(node.slice) == key:  # type: ignore[attr-defined]
+            if item and _holds(node, wanted, key):
                 why = f"`{file.source(test)}` holds here, so `{file.source(node)}` fails."
                 yield Hit("inverted-check", node, why, (branch,))
                 return
-            if isinstance(node, ast.Call):
+            if isinstance(node, ast.stmt) and not is_pure(node) and not _holds(node, wanted, key):
+                # The call may put the item in.
                 return
         elif isinstance(test.ops[0], ast.In) and isinstance(node, ast.Call):
             func = node.func
@@ -148,6 +149,14 @@ def _membership(file: PythonFile, branch: ast.If) -> Iterator[Hit]:
                     why = f"`{file.source(node)}` only adds what is in it already."
                     yield Hit("inverted-check", node, why, (branch,))
                     return
+
+
+def _holds(node: ast.AST, table: str, key: str) -> bool:
+    """Whether `table[key]` stands in the node."""
+    return any(
+        isinstance(one, ast.Subscript) and bare(one.value) == table and bare(one.slice) == key
+        for one in ast.walk(node)
+    )
 
 
 def _kind(file: PythonFile, branch: ast.If) -> Iterator[Hit]:

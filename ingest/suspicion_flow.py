@@ -32,7 +32,7 @@ def flow(file: PythonFile) -> Iterator[Hit]:
         yield from _unreachable(file, node)
     for block in file.all(ast.Try):
         yield from _handlers(file, block)
-    for function in file.all(*FUNCTIONS):
+    for function in file.functions():
         yield from _promised(file, function)
         yield from _resources(file, function)
         yield from _locks(file, function)

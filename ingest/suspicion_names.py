@@ -38,7 +38,7 @@ def names_of(files: Iterable[PythonFile]) -> Names:
         for name, node in _bindings(file.tree.body):
             tops[file.document.name, name].append(node)
             owners[node] = file
-        for function in file.all(*FUNCTIONS):
+        for function in file.functions():
             owners[function] = file
             if isinstance(file.parents.get(function), ast.ClassDef):
                 methods[function.name].append(function)
@@ -265,7 +265,7 @@ def _called(file: PythonFile, call: ast.Call, function: Function, is_bound: bool
     for index, value in enumerate(call.args):
         # One letter is what is swapped on purpose: f(v, u).
         is_telling = isinstance(value, ast.Name) and len(value.id) > 2
-        other = places.get(value.id) if is_telling else None
+        other = places.get(value.id) if isinstance(value, ast.Name) and is_telling else None
         if other is not None and not file.is_test and index < other < len(call.args):
             back = call.args[other]
             if isinstance(back, ast.Name) and back.id == plain[index].arg:

@@ -45,6 +45,11 @@ class PythonFile:
         for kind in types:
             yield from self.kinds.get(kind, ())  # type: ignore[misc]
 
+    def functions(self) -> Iterator[Function]:
+        """Every function and method."""
+        yield from self.all(ast.FunctionDef)
+        yield from self.all(ast.AsyncFunctionDef)
+
     def around(self, node: ast.AST) -> Iterator[ast.AST]:
         """The nodes around a node, from the innermost to the module."""
         while (parent := self.parents.get(node)) is not None:
@@ -118,8 +123,7 @@ def python_file(document: Document) -> PythonFile | None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            # The mark of a byte order is no part of the code, and every place stays where it is.
-            tree = ast.parse(text.replace("\ufeff", " ", 1) if text[:1] == "\ufeff" else text)
+            tree = ast.parse(text)
         kinds: dict[type[ast.AST], list[ast.AST]] = defaultdict(list)
         parents: dict[ast.AST, ast.AST] = {}
         for node in ast.walk(tree):
@@ -165,12 +169,12 @@ def bare(node: ast.AST) -> str:
 
 def own_nodes(body: list[ast.stmt] | ast.AST) -> Iterator[ast.AST]:
     """The nodes of the body in the order of the code, those of inner functions left out."""
-    pending = list(reversed(body)) if isinstance(body, list) else [body]
+    pending: list[ast.AST] = list(reversed(body)) if isinstance(body, list) else [body]
     while pending:
         node = pending.pop()
         yield node
         if not isinstance(node, SCOPES):
-            pending += reversed(list(ast.iter_child_nodes(node)))
+            pending += list(ast.iter_child_nodes(node))[::-1]
 
 
 def is_pure(node: ast.AST) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from longctx.ingest.suspicion_python import FUNCTIONS, Function, Hit, PythonFile, bare, is_name
+from longctx.ingest.suspicion_python import Function, Hit, PythonFile, bare, is_name
 
 _MUTATING = frozenset(
     "append extend insert add update setdefault pop popitem remove discard clear sort".split()
@@ -16,7 +16,7 @@ _RESIZING = frozenset("add update pop popitem remove discard clear".split())
 
 def state(file: PythonFile) -> Iterator[Hit]:
     """The Hits of all rules about values that outlive a call or a round of a loop."""
-    for function in file.all(*FUNCTIONS):
+    for function in file.functions():
         yield from _defaults(file, function)
     for loop in file.all(ast.For):
         yield from _changed(file, loop)
@@ -142,6 +142,7 @@ def _past_end(file: PythonFile, loop: ast.For) -> Iterator[Hit]:
     if not isinstance(loop.target, ast.Name):
         return
     stop, more = call.args[-1], 0
+    index: ast.expr
     if isinstance(stop, ast.BinOp) and isinstance(stop.op, (ast.Add, ast.Sub)):
         if not isinstance(stop.right, ast.Constant) or not isinstance(stop.right.value, int):
             return
@@ -157,8 +158,9 @@ def _past_end(file: PythonFile, loop: ast.For) -> Iterator[Hit]:
             continue
         index, add = node.slice, 0
         if isinstance(index, ast.BinOp) and isinstance(index.op, ast.Add):
-            if isinstance(index.right, ast.Constant) and isinstance(index.right.value, int):
-                index, add = index.left, index.right.value
+            step = index.right
+            if isinstance(step, ast.Constant) and isinstance(step.value, int):
+                index, add = index.left, step.value
         if is_name(index, loop.target.id) and bare(node.value) == bare(stop.args[0]):
             if more + add > 0:
                 why = f"In the last round `{file.source(node)}` is {more + add} past the end."

@@ -53,8 +53,12 @@ def values(file: PythonFile) -> Iterator[Hit]:
         yield from _compared(file, compare)
     for statement in file.all(ast.Expr):
         yield from _dropped(file, statement)
-    for branch in file.all(ast.If, ast.IfExp):
+    for branch in file.all(ast.If):
         yield from _branches(file, branch)
+    for choice in file.all(ast.IfExp):
+        if same(choice.body, choice.orelse):
+            why = f"Both values of the condition `{file.source(choice.test)}` are the same."
+            yield Hit("same-branches", choice, why)
     for assign in file.all(ast.Assign):
         yield from _assigned(file, assign)
     for operation in file.all(ast.BoolOp):
@@ -124,12 +128,7 @@ def _dropped(file: PythonFile, statement: ast.Expr) -> Iterator[Hit]:
         yield Hit("not-raised", statement, why)
 
 
-def _branches(file: PythonFile, node: ast.If | ast.IfExp) -> Iterator[Hit]:
-    if isinstance(node, ast.IfExp):
-        if same(node.body, node.orelse):
-            why = f"Both values of the condition `{file.source(node.test)}` are the same."
-            yield Hit("same-branches", node, why)
-        return
+def _branches(file: PythonFile, node: ast.If) -> Iterator[Hit]:
     has_else = node.orelse and not (len(node.orelse) == 1 and isinstance(node.orelse[0], ast.If))
     trivial = len(node.body) == 1 and isinstance(node.body[0], (ast.Pass, ast.Raise, ast.Return))
     if (
@@ -284,10 +283,10 @@ def _copied(file: PythonFile) -> Iterator[Hit]:
     for node in file.all(ast.Module, *FUNCTIONS, ast.If, ast.For, ast.With, ast.Try):
         body = getattr(node, "body", [])
         for first, second in pairwise(body):
-            names = [_end(one) for one in (first, second)]
-            if names[0] is None or names[1] is None:
+            ends, following = _end(first), _end(second)
+            if ends is None or following is None:
                 continue
-            (left, value), (other, again) = names
+            (left, value), (other, again) = ends, following
             if left == value == again != other and bare(first.value) == bare(second.value):
                 why = f"The line above gives `{value}` to `{left}`; this one to `{other}`."
                 yield Hit("copied-line", second, why, (first,))

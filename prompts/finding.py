@@ -67,11 +67,11 @@ def computed_finding(document: Document, suspicion: Suspicion) -> Finding:
         category=rule.category,
         suggestion=rule.suggestion,
         related=suspicion.related,
-        code=_code(document, span),
+        code=code_lines(document, span),
     )
 
 
-def _code(document: Document, span: Span) -> str:
+def code_lines(document: Document, span: Span) -> str:
     """The whole lines of the place, the first few of them."""
     start = document.text.rfind("\n", 0, span.start) + 1
     end = document.text.find("\n", max(span.start, span.end - 1))

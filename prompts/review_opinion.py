@@ -11,7 +11,7 @@ from longctx.ingest.suspicion_rules import CATEGORIES, SEVERITIES
 from longctx.prompts.citation import locate
 from longctx.prompts.defect import Defect, defects
 from longctx.prompts.diff import ChangedFile, changed_files, place_in_new_file
-from longctx.prompts.finding import Finding
+from longctx.prompts.finding import Finding, code_lines
 from longctx.prompts.grouping import grouped, shown_segments
 from longctx.prompts.pack import Pack, Part
 from longctx.prompts.question import Answer, Citation, Piece, Question
@@ -95,9 +95,8 @@ def opinions(
         category = defect.category or (
             yield from _kind(pack, unit, defect, "What kind of defect is it?", CATEGORIES, label)
         )
-        found.append(
-            (chance, _finding(replace(defect, severity=severity, category=category), citation))
-        )
+        defect = replace(defect, severity=severity, category=category)
+        found.append((chance, _finding(unit, defect, citation)))
     found.sort(key=lambda pair: (SEVERITIES.index(pair[1].label), -pair[0]))
     return [finding for _, finding in found]
 
@@ -172,8 +171,9 @@ def _kind(
     return max(words, key=lambda word: said.probabilities[word])
 
 
-def _finding(defect: Defect, citation: Citation) -> Finding:
+def _finding(unit: Unit, defect: Defect, citation: Citation) -> Finding:
     """The Finding as it is shown; the chance of "Yes" says nothing yet, so it shows none."""
+    span, in_file = citation.span, unit.changed is None
     return Finding(
         heading=defect.title,
         body="" if defect.why.rstrip(".") == defect.title else defect.why,
@@ -183,4 +183,5 @@ def _finding(defect: Defect, citation: Citation) -> Finding:
         category=defect.category,
         suggestion=defect.fix,
         source="model",
+        code=code_lines(unit.document, span) if in_file and span is not None else "",
     )
