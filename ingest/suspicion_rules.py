@@ -95,7 +95,7 @@ RULES = {
     ),
     "dangerous-function": Rule(
         "security",
-        "high",
+        "medium",
         "A function that cannot be called safely",
         "Use the form that takes the size of the buffer.",
     ),

@@ -30,6 +30,8 @@ _C_DANGERS = {
     "strcat": "`strcat` appends until the end of the source, however small the target is.",
     "sprintf": "`sprintf` writes as much as the format makes, however small the target is.",
 }
+# The name says that dropping the error is meant.
+_SAID = re.compile(r"\b(?:ignored?|expected|unused|_)\b", re.IGNORECASE)
 _NO_CHECK = re.compile(
     r"InsecureSkipVerify:\s*true|rejectUnauthorized:\s*false"
     r"|CURLOPT_SSL_VERIFYPEER\s*,\s*(?:false|0)\b"
@@ -75,9 +77,11 @@ def _of_node(text: str, node: Node, language: str) -> Iterator[Found]:
         yield from _after_leaving(text, node)
     elif node.type == "catch_clause":
         body = node.child_by_field_name("body")
-        if body is not None and not body.named_children and language != "c++":
+        head = text[node.start_byte : body.start_byte] if body is not None else ""
+        said = _SAID.search(head) is not None
+        if body is not None and not body.named_children and language != "c++" and not said:
             why = "Whatever goes wrong in the block above is dropped without a trace."
-            yield "swallowed-error", (node.start_byte, body.end_byte), why
+            yield "dropped-error", (node.start_byte, body.end_byte), why
     elif node.type in ("call_expression", "function_call_expression"):
         yield from _call(text, node, language)
 
@@ -118,6 +122,8 @@ def _after_leaving(text: str, node: Node) -> Iterator[Found]:
             and one.named_children
             and one.named_children[0].type == "return_expression"
         )
+        if _text(text, after) == ";":
+            continue
         if leaves and after.type not in _DECLARED and after.type in _REACHED_IN_ORDER:
             line = text.find("\n", after.start_byte)
             end = min(after.end_byte, line if line >= 0 else after.end_byte)

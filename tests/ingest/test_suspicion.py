@@ -223,7 +223,12 @@ def test_a_rule_finds_the_wrong_and_passes_the_right(kind: str, wrong: str, righ
 SCRIPTS = [
     ("same-both-sides", "a.js", "if (a.x === a.x) { f(); }", "if (a.x === b.x) { f(); }"),
     ("same-branches", "a.js", "if (a) { f(1, 2, 3); } else { f(1, 2, 3); }", "if (a) { f(); }"),
-    ("swallowed-error", "A.java", "class A { void f() { try { g(); } catch (E e) { } } }", ""),
+    (
+        "dropped-error",
+        "A.java",
+        "class A { void f() { try { g(); } catch (E e) { } } }",
+        "class A { void f() { try { g(); } catch (E ignored) { } } }",
+    ),
     ("unreachable", "a.c", "int f(void) {\n  return 1;\n  g();\n}\n", "int f(void) { return 1; }"),
     ("dangerous-function", "a.c", "void f(char *s) { gets(s); }", "void f(char *s) { puts(s); }"),
     ("code-from-text", "a.ts", "eval(text);", "eval('1');"),
