@@ -244,6 +244,10 @@ def test_other_languages(kind: str, name: str, wrong: str, right: str) -> None:
     assert found(right, name) == []
 
 
+def test_minified_code_is_not_looked_at() -> None:
+    assert found("if(a.x===a.x){f()}", "a.min.js") == []
+
+
 def test_every_kind_of_rule_is_tested_and_well_formed() -> None:
     assert {case[0] for case in [*CASES, *SCRIPTS]} == set(RULES)
     for rule in RULES.values():
