@@ -1,6 +1,8 @@
 """Each rule finds what it is for, and not the right code beside it."""
 
 import pytest
+from hypothesis import given, settings
+from hypothesis.strategies import DataObject, data, integers, sampled_from
 
 from longctx.ingest.document import Document
 from longctx.ingest.suspicion import Suspicion, suspicions
@@ -289,3 +291,14 @@ def test_tests_may_do_what_code_may_not() -> None:
         "import requests\ndef test():\n    requests.get('u', verify=False)\n    assert (1, 'x')\n"
     )
     assert [one.kind for one in found(text, "tests/test_a.py")] == ["assert-tuple"]
+
+
+@settings(max_examples=60)
+@given(data())
+def test_broken_code_gives_places_in_the_text_and_no_fault(draws: DataObject) -> None:
+    wrong = draws.draw(sampled_from(CASES))[1] + draws.draw(sampled_from(CASES))[1]
+    start = draws.draw(integers(0, len(wrong)))
+    text = wrong[:start] + draws.draw(sampled_from(["", "\n", "é", "(", "x"])) + wrong[start + 1 :]
+    for name in ("a.py", "a.js", "a.c"):
+        for one in found(text, name):
+            assert 0 <= one.span.start < one.span.end <= len(text)
