@@ -22,6 +22,7 @@ class Format(StrEnum):
     text = "text"
     md = "md"
     json = "json"
+    sarif = "sarif"
 
 
 class Numerics(StrEnum):

@@ -6,8 +6,10 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from longctx.cli.findings import finding_as_markdown, finding_as_text
 from longctx.cli.options import Format
 from longctx.ingest.document import Span
+from longctx.prompts.finding import Finding
 from longctx.prompts.question import Citation, Piece, Result
 
 
@@ -21,15 +23,11 @@ class Dress(NamedTuple):
 
 def piece_as_text(piece: Piece) -> tuple[str, str]:
     """The label, and the rest: a line with place and heading, then the body, indented."""
-    place, shown = "", piece.citations
-    if piece.confidence is not None and len(shown) == 1 and shown[0].span is not None:
-        place = f"{shown[0].span}: "
-    lines = [f"{'  ' if piece.label else ''}{place}{piece.heading}"]
-    if place:
-        lines.append(f"    | {shown[0].quote}{_state(shown[0])}")
+    if isinstance(piece, Finding):
+        return finding_as_text(piece)
+    lines = [f"{'  ' if piece.label else ''}{piece.heading}"]
     lines += [f"    {line}" for line in piece.body.splitlines()]
-    if not place:
-        lines += [f"    {_citation_as_text(citation)}" for citation in shown]
+    lines += [f"    {_citation_as_text(citation)}" for citation in piece.citations]
     return piece.label, "\n".join(lines) + "\n\n"
 
 
@@ -50,6 +48,8 @@ def closing_as_text(result: Result) -> str:
 
 def piece_as_markdown(piece: Piece) -> tuple[str, str]:
     """No label apart, and the Piece under a heading of its own."""
+    if isinstance(piece, Finding):
+        return "", finding_as_markdown(piece)
     label = f"{piece.label}: " if piece.label else ""
     quotes = "".join(f"\n{_citation_as_markdown(citation)}\n" for citation in piece.citations)
     return "", f"### {label}{piece.heading}\n\n{piece.body}\n{quotes}\n"

@@ -5,30 +5,44 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from longctx.cli.failure import UsageFault
+from longctx.cli.findings import findings_fields
 from longctx.cli.options import Format, OutputOptions
-from longctx.cli.output_file import write_whole
+from longctx.cli.output_file import check_writable, write_whole
 from longctx.cli.render import DRESSES, as_json, result_fields, span_fields, whole
+from longctx.cli.sarif import sarif
 from longctx.cli.screen import Screen, clean, clean_json
+from longctx.prompts.finding import Finding
 from longctx.prompts.question import Piece, Result
 
 if TYPE_CHECKING:
     from longctx.cli.session import Usage
     from longctx.prompts.pack import Pack
 
+_DOCUMENTS = (Format.json, Format.sarif)
+
 
 class Report:
     """What one run has to show; the same shape whether it ended well or not."""
 
     def __init__(self, job: str, screen: Screen, options: OutputOptions) -> None:
-        """Show nothing yet."""
+        """Show nothing yet.
+
+        Raises:
+            UsageFault: SARIF is asked for, and the job has no findings.
+        """
+        if options.format is Format.sarif and job != "review":
+            raise UsageFault(f"--format sarif is for longctx review, not {job}")
         self._job = job
         self._screen = screen
         self._options = options
         self._streaming = (
-            options.format is not Format.json and options.output is None and not options.no_stream
+            options.format not in _DOCUMENTS and options.output is None and not options.no_stream
         )
+        self._also: Sequence[tuple[Format, Path]] = ()
         self._pieces: list[Piece] = []
         self._streamed = ""
         self._ended = False
@@ -37,6 +51,16 @@ class Report:
         self.packs: Sequence[Pack] = ()
         self.model = ""
         self.usage: Usage | None = None
+
+    def also(self, files: Sequence[tuple[Format, Path]]) -> None:
+        """Write the result to these files too, whatever becomes of the run.
+
+        Raises:
+            UsageFault: one of them cannot be written.
+        """
+        for _, path in files:
+            check_writable(path)
+        self._also = files
 
     def show(self, piece: Piece) -> None:
         """Take a Piece, and write it if the run streams."""
@@ -67,8 +91,9 @@ class Report:
 
     def finish(self, result: Result) -> None:
         """Write what is not written yet."""
-        if self._options.format is Format.json:
-            self._put(as_json(self._payload(result, None)))
+        self._write_also(result, None)
+        if self._options.format in _DOCUMENTS:
+            self._put(self._document(self._options.format, result, None))
         elif not self._streaming:
             self._put(whole(result, self._options.format))
         else:
@@ -81,16 +106,28 @@ class Report:
     def fail(self, error: BaseException) -> None:
         """Write what is done; JSON says what went wrong, text leaves that to stderr."""
         done = Result(self._job, pieces=tuple(self._pieces), text=self._streamed)
-        if self._options.format is Format.json:
-            self._put(as_json(self._payload(done, error)))
+        self._write_also(done, error)
+        if self._options.format in _DOCUMENTS:
+            self._put(self._document(self._options.format, done, error))
         elif self._streaming:
             self.end_stream()
         elif self._pieces or self._streamed:
             self._put(whole(done, self._options.format))
 
+    def _write_also(self, result: Result, error: BaseException | None) -> None:
+        for form, path in self._also:
+            write_whole(path, clean_json(self._document(form, result, error)))
+            self._screen.note(f"wrote {path}")
+
+    def _document(self, form: Format, result: Result, error: BaseException | None) -> str:
+        """The run as a document that is whole or not written at all: JSON or SARIF."""
+        if form is Format.json:
+            return as_json(self._payload(result, error))
+        return as_json(sarif([one for one in result.pieces if isinstance(one, Finding)], error))
+
     def _put(self, text: str) -> None:
         """Write a whole result to its file or to stdout."""
-        json = self._options.format is Format.json
+        json = self._options.format in _DOCUMENTS
         if self._options.output is not None:
             write_whole(self._options.output, clean_json(text) if json else clean(text))
             self._screen.note(f"wrote {self._options.output}")
@@ -109,6 +146,7 @@ class Report:
             "complete": error is None,
             "error": None if error is None else error_fields(error),
             **result_fields(result),
+            **({"findings": findings_fields(result.pieces)} if self._job == "review" else {}),
             **packs_fields(self.packs),
             "usage": {
                 "questions": usage.questions if usage else 0,

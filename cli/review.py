@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import replace
 from enum import StrEnum
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from longctx.cli.options import ModelOptions, OutputOptions, Paths, SourceOptions
+from longctx.cli.failure import UsageFault
+from longctx.cli.options import Format, ModelOptions, OutputOptions, Paths, SourceOptions
+
+if TYPE_CHECKING:
+    from longctx.prompts.question import Answer, Piece, Question
 
 
 class Severity(StrEnum):
@@ -23,27 +30,137 @@ def review(
     model: ModelOptions,
     output: OutputOptions,
     paths: Paths = None,
+    deep: Annotated[
+        bool, typer.Option("--deep", help="Ask the model for defects of its own, file by file.")
+    ] = False,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Let the model say what each finding means.")
+    ] = False,
     fail_on: Annotated[
         Severity | None, typer.Option(help="Exit with 1 on a finding this bad or worse.")
+    ] = None,
+    baseline: Annotated[
+        Path | None,
+        typer.Option(help="Hide what FILE, an earlier JSON or SARIF, already has.", metavar="FILE"),
+    ] = None,
+    ignore: Annotated[
+        Path | None,
+        typer.Option(help="Suppress what FILE lists: `kind glob` or an id a line.", metavar="FILE"),
+    ] = None,
+    json_output: Annotated[
+        Path | None, typer.Option(help="Write JSON to FILE as well.", metavar="FILE")
+    ] = None,
+    sarif_output: Annotated[
+        Path | None, typer.Option(help="Write SARIF 2.1.0 to FILE as well.", metavar="FILE")
     ] = None,
 ) -> int:
     """List the defects of every file, each with its line.
 
-    Every file at PATHS is asked; a finding whose line is not in the file is dropped, and one that
-    the model is unsure of is held back. Both are counted.
+    What can be computed from the code is computed and shown with the line that proves it; no model
+    is needed for that. --deep also asks the model, and what it says is marked as its opinion; a
+    diff is always asked of the model. --focus security, correctness, refactor or performance keeps
+    what belongs to it. A comment `longctx: ignore[kind]` suppresses a finding on its line.
 
     Examples:
         longctx review ./repo --fail-on high
-        git diff | longctx review -
+        longctx review ./repo --focus security --sarif-output review.sarif
+        git diff | longctx review - --model NAME
     """
+    from longctx.cli.drive import drive
+    from longctx.cli.packing import make_packs
     from longctx.cli.run import Run
+    from longctx.prompts.budget import estimate
+    from longctx.prompts.diff import changed_files
+    from longctx.prompts.finding import FOCUS, Finding
     from longctx.prompts.review import review as job
 
+    words = {word for word in sources.focus.replace(",", " ").split() if word in FOCUS}
+    if words:
+        sources = replace(sources, focus="")
+    known, ignored = _known(baseline), _ignored(ignore)
     tokens = model.max_tokens or 512
+    extra = [(Format.json, json_output), (Format.sarif, sarif_output)]
     run = Run("review", sources, model, output)
+    run.report.also([(form, path) for form, path in extra if path is not None])
     with run:
-        packs = run.packs(run.gather(paths), question_tokens=500 + tokens, splits=True)
-        result = run.finish(job(packs, max_tokens=tokens))
+        gathered = run.gather(paths)
+        deep = deep or any(changed_files(one) for one in gathered.documents)
+        if deep:
+            packs = run.packs(gathered, question_tokens=500 + tokens, splits=True)
+        else:
+            packs = make_packs(
+                gathered,
+                sources,
+                root=run.settings.root,
+                count=estimate,
+                budget=None,
+                splits=False,
+            )
+            run.report.packs = packs
+            if explain:
+                run.take_whole(gathered.documents, question_tokens=2_000 + tokens)
+        asked = job(
+            packs,
+            deep=deep,
+            explain=explain,
+            focus=words,
+            known=known,
+            ignored=ignored,
+            max_tokens=tokens,
+        )
+        if deep or explain:
+            result = run.finish(asked)
+        else:
+            result = drive(asked, _no_question, run.report.show)
+            run.report.finish(result)
     ranks = list(Severity)
-    worst = min((ranks.index(Severity(piece.label)) for piece in result.pieces), default=len(ranks))
-    return int(fail_on is not None and worst <= ranks.index(fail_on))
+    shown = [one for one in result.pieces if isinstance(one, Finding) and not one.suppressed]
+    return int(fail_on is not None and _worst(shown) <= ranks.index(fail_on))
+
+
+def _no_question(question: Question) -> Answer:
+    raise AssertionError(f"nothing is asked without a model: {question.text}")
+
+
+def _worst(findings: Iterable[Piece]) -> int:
+    ranks = list(Severity)
+    return min((ranks.index(Severity(one.label)) for one in findings), default=len(ranks))
+
+
+def _known(path: Path | None) -> frozenset[str]:
+    """The fingerprints in an earlier result.
+
+    Raises:
+        UsageFault: it cannot be read, or is neither JSON nor SARIF of a review.
+    """
+    import json
+
+    if path is None:
+        return frozenset()
+    try:
+        found = json.loads(_text(path, "--baseline"))
+        if "runs" in found:
+            results = [one for run in found["runs"] for one in run.get("results", ())]
+            return frozenset(one["partialFingerprints"]["longctx/v1"] for one in results)
+        return frozenset(one["id"] for one in found["findings"])
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise UsageFault(
+            f"--baseline {str(path)!r} is no result of longctx review",
+            "write one with --json-output or --sarif-output",
+        ) from None
+
+
+def _ignored(path: Path | None) -> tuple[str, ...]:
+    """The lines of an ignore file that say something."""
+    if path is None:
+        return ()
+    lines = (line.split("#")[0].strip() for line in _text(path, "--ignore").splitlines())
+    return tuple(line for line in lines if line)
+
+
+def _text(path: Path, option: str) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise UsageFault(f"{option} {str(path)!r} cannot be read: {reason}") from None

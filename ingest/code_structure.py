@@ -104,6 +104,11 @@ def code_file(document: Document) -> CodeFile | None:
     )
 
 
+def syntax_tree(document: Document) -> Tree | None:
+    """The syntax tree of a Document, its offsets those of the text; None if it is not parsed."""
+    return _tree(document.text, language_of(document.name))
+
+
 def _uses(text: str, nodes: Iterable[Node], *, member: bool) -> Iterator[Use]:
     for node in nodes:
         start, end = node.start_byte, node.end_byte

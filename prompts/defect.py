@@ -9,9 +9,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from longctx.ingest.suspicion_rules import CATEGORIES
 from longctx.prompts.reply import unmarked
 
-SEVERITIES = ("high", "medium", "low")
 _SEVERITY = {
     "critical": "high",
     "severe": "high",
@@ -23,7 +23,6 @@ _SEVERITY = {
     "minor": "low",
     "info": "low",
 }
-CATEGORIES = ("bug", "security", "resource", "concurrency", "error-handling")
 _NUMBERED = re.compile(r"^\d{1,7}\s*[|:]\s?")
 
 

@@ -1,204 +1,146 @@
-"""The job of review: every file is asked, every finding is proved by its line and asked again."""
+"""The job of review: facts by code first, then what the model has to say, if it is asked."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Generator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Generator, Sequence
+from dataclasses import replace
 
-from longctx.ingest.document import Document, Span
-from longctx.prompts.citation import locate
-from longctx.prompts.defect import CATEGORIES, SEVERITIES, Defect, defects
-from longctx.prompts.diff import ChangedFile, changed_files, place_in_new_file
-from longctx.prompts.grouping import grouped, shown_segments
-from longctx.prompts.pack import Pack, Part
-from longctx.prompts.question import Answer, Citation, Job, Piece, Question, Result
+from longctx.ingest.code_structure import definitions
+from longctx.ingest.document import Document
+from longctx.ingest.suspicion import suspicions
+from longctx.ingest.suspicion_rules import SEVERITIES
+from longctx.prompts.finding import (
+    FOCUS,
+    Finding,
+    computed_finding,
+    is_listed,
+    is_silenced,
+    with_fingerprints,
+)
+from longctx.prompts.join import NO_DOCUMENTS
+from longctx.prompts.pack import Pack
+from longctx.prompts.question import Answer, Job, Piece, Question, Result
+from longctx.prompts.reply import unmarked
+from longctx.prompts.review_opinion import opinions, units
 from longctx.prompts.template import fill
 
-# About 250 lines: more than that, and a small model lists only what it saw first.
-UNIT_CHARACTERS = 10_000
-MAX_DEFECTS = 3
-LIST_TOKENS = 320
-# Below this chance of "Yes" a unit is not asked for its defects.
-GATE = 0.1
-# Below this chance of "Yes" to its own line a finding is held back.
-CONFIRM = 0.5
-_YES_NO = ("Yes", "No")
-_HOLDS = (
-    "Read the code around that line. Is the claim true, and is it a real defect? Answer Yes or No."
-)
+REMARK_TOKENS = 60
+# More of a function than this is not put to the model with a finding.
+AROUND_CHARACTERS = 3_000
+_NO_WORDS = frozenset[str]()
 
 
-@dataclass(frozen=True, slots=True)
-class Unit:
-    """What one question is about: a file, a stretch of a file, or a file of a diff."""
+def review(
+    packs: Sequence[Pack],
+    *,
+    deep: bool = False,
+    explain: bool = False,
+    focus: Collection[str] = _NO_WORDS,
+    known: Collection[str] = _NO_WORDS,
+    ignored: Collection[str] = _NO_WORDS,
+    max_tokens: int = 512,
+) -> Job:
+    """The Findings of all Documents, worst first, those of code before those of the model.
 
-    document: Document
-    start: int
-    end: int
-    changed: ChangedFile | None = None
-
-    @property
-    def subject(self) -> str:
-        """The words that point the model at it."""
-        if self.changed is not None:
-            return f"the change to {self.changed.name} (added lines begin with +)"
-        span = self.document.span(self.start, self.end)
-        if self.start == 0 and self.end >= len(self.document.text):
-            return f"the file {span.name}"
-        lines = f"lines {span.first_line} to {span.last_line}"
-        return f"{lines} of the file {span.name}, from `{self.opening}` on"
-
-    @property
-    def opening(self) -> str:
-        """Its first line that says something."""
-        lines = self.document.text[self.start : self.end].splitlines()
-        return next((line.strip() for line in lines if line.strip()), "")[:120]
-
-
-def review(packs: Sequence[Pack], *, max_tokens: int = 512) -> Job:
-    """The findings of all files, worst first; each is a Piece whose label is its severity."""
-    findings: list[Piece] = []
-    counts: Counter[str] = Counter(stretches_asked=0)
-    names = {document.name for pack in packs for document in pack.documents}
-    for pack in packs:
-        for part in pack.parts:
-            for unit in units(part):
-                counts["stretches_asked"] += 1
-                for piece in (yield from _review_unit(pack, unit, max_tokens, counts)):
-                    findings.append(piece)
-                    yield piece
-    ranked = tuple(sorted(findings, key=_rank))
-    totals = {"files": len(names), **counts, "findings": len(ranked)}
-    return Result("review", pieces=ranked, counts=totals)
-
-
-def units(part: Part) -> list[Unit]:
-    """The stretches of a Document that are asked one by one."""
-    document = part.document
-    if changed := changed_files(document):
-        return [
-            Unit(document, item.start, item.end, item)
-            for item in changed
-            if any(start < item.end and item.start < end for start, end in part.ranges)
-        ]
-    if part.whole and len(document.text) <= UNIT_CHARACTERS:
-        return [Unit(document, 0, len(document.text))]
-    groups = grouped(shown_segments(part), UNIT_CHARACTERS)
-    return [Unit(document, group.start, group.end) for group in groups if group.text.strip()]
+    Code computes what it can of all Documents at once. With `explain` the model says in a sentence
+    what each means, with `deep` it is asked for defects of its own, stretch by stretch. `focus`
+    takes words of FOCUS, `known` the fingerprints of what is not shown again, `ignored` the lines
+    of an ignore file.
+    """
+    documents = {one.name: one for pack in packs for one in pack.documents}
+    sifter = _Sifter(focus, known, ignored, documents)
+    computed = suspicions(documents.values())
+    found = [computed_finding(documents[one.span.name], one) for one in computed.found]
+    findings: list[Finding] = []
+    for finding in sifter.sifted(found):
+        if explain and not finding.suppressed:
+            remark = yield from _remark(documents[finding.span.name], finding, max_tokens)
+            finding = replace(finding, remark=remark)
+        findings.append(finding)
+        yield finding
+    counts = sifter.counts
+    counts["computed_findings"] = _num_shown(findings)
+    if deep:
+        counts["stretches_asked"] = 0
+        said: list[Finding] = []
+        for pack in packs:
+            for part in pack.parts:
+                for unit in units(part):
+                    counts["stretches_asked"] += 1
+                    told = yield from opinions(pack, unit, max_tokens, counts)
+                    for finding in sifter.sifted(told):
+                        said.append(finding)
+                        yield finding
+        counts["model_findings"] = _num_shown(said)
+        findings += sorted(said, key=lambda one: SEVERITIES.index(one.label))
+    totals = {"files": len(documents), "files_computed": len(computed.looked_at), **counts}
+    return Result("review", pieces=tuple(findings), counts=totals)
 
 
-def _review_unit(
-    pack: Pack, unit: Unit, max_tokens: int, counts: Counter[str]
-) -> Generator[Question | Piece, Answer | None, list[Piece]]:
-    """The confirmed findings of one Unit, worst first."""
-    label = f"reviewing {unit.changed.name if unit.changed else unit.document.name}"
-    asked = fill("review_gate", subject=unit.subject)
-    said = yield Question(pack, asked, choices=_YES_NO, label=label)
-    assert said is not None
-    if said.probabilities["Yes"] < GATE:
-        counts["passed_as_clean"] += 1
-        return []
-    asked = fill("review_list", subject=unit.subject, limit=str(MAX_DEFECTS))
-    said = yield Question(pack, asked, min(max_tokens, LIST_TOKENS), label=label)
-    assert said is not None
-    found: list[Piece] = []
-    places: set[int] = set()
-    for defect in defects(said.text)[:MAX_DEFECTS]:
-        citation = _place(pack, unit, defect)
-        if citation.span is None:
-            counts["dropped_quote_not_found"] += 1
-            continue
-        place = citation.span.start
-        if place in places:
-            counts["dropped_as_repeated"] += 1
-            continue
-        places.add(place)
-        defect = replace(defect, quote=citation.quote)
-        confidence = yield from _confirm(pack, unit, defect, label)
-        if confidence < CONFIRM:
-            counts["held_back_as_unsure"] += 1
-            continue
-        severity = defect.severity or (
-            yield from _kind(pack, unit, defect, "How bad is that?", SEVERITIES, label)
-        )
-        category = defect.category or (
-            yield from _kind(pack, unit, defect, "What kind of defect is it?", CATEGORIES, label)
-        )
-        found.append(
-            _piece(replace(defect, severity=severity, category=category), citation, confidence)
-        )
-    return sorted(found, key=_rank)
+def _num_shown(findings: Sequence[Finding]) -> int:
+    return sum(not one.suppressed for one in findings)
 
 
-def _place(pack: Pack, unit: Unit, defect: Defect) -> Citation:
-    """Where the quoted line stands in the Unit; without a Span if it does not."""
-    span = _whole_line(unit, defect.quote)
-    citation = Citation(defect.quote, "verified", span)
-    if span is None:
-        citation = locate(defect.quote, pack, prefer=unit.document.name)
-        span = citation.span
-    if span is None or span.name != unit.document.name or not unit.start <= span.start < unit.end:
-        return Citation(defect.quote, "unverified")
-    if unit.changed is not None:
-        span = place_in_new_file(unit.document, unit.changed, span)
-    return Citation(citation.quote, citation.state, span)
+class _Sifter:
+    """Keeps what is asked for and not known, and marks what is suppressed; counts the rest."""
+
+    def __init__(
+        self,
+        focus: Collection[str],
+        known: Collection[str],
+        ignored: Collection[str],
+        documents: dict[str, Document],
+    ) -> None:
+        self.counts: Counter[str] = Counter()
+        self._categories = frozenset[str]().union(*(FOCUS[word] for word in focus))
+        self._known = known
+        self._ignored = ignored
+        self._documents = documents
+
+    def sifted(self, findings: Sequence[Finding]) -> list[Finding]:
+        """The Findings that are shown, with their fingerprints."""
+        kept = []
+        for one in with_fingerprints(findings):
+            if self._categories and one.category not in self._categories:
+                self.counts["out_of_focus"] += 1
+            elif one.fingerprint in self._known:
+                self.counts["known_before"] += 1
+            elif is_silenced(one, self._documents.get(one.span.name)):
+                self.counts["suppressed"] += 1
+                kept.append(replace(one, suppressed="comment"))
+            elif is_listed(one, self._ignored):
+                self.counts["suppressed"] += 1
+                kept.append(replace(one, suppressed="file"))
+            else:
+                kept.append(one)
+        return kept
 
 
-def _whole_line(unit: Unit, quote: str) -> Span | None:
-    """The first line of the Unit that is the quote, white space and a diff's sign aside."""
-    wanted, start = quote.split(), unit.start
-    for line in unit.document.text[unit.start : unit.end].splitlines(keepends=True):
-        body = line[1:] if unit.changed is not None and line[0] in "+- " else line
-        if body.split() == wanted:
-            indent = line.index(body) + len(body) - len(body.lstrip())
-            return unit.document.span(start + indent, start + len(line.rstrip()))
-        start += len(line)
-    return None
-
-
-def _confirm(
-    pack: Pack, unit: Unit, defect: Defect, label: str
-) -> Generator[Question | Piece, Answer | None, float]:
-    """The chance of "Yes" when the model is asked whether the finding holds."""
-    said = yield Question(pack, _claim(unit, defect, _HOLDS), choices=_YES_NO, label=label)
-    assert said is not None
-    return said.probabilities["Yes"]
-
-
-def _claim(unit: Unit, defect: Defect, question: str) -> str:
-    """A question about a claim: all questions about it begin alike and are read but once."""
-    # told in prose, the title is but the beginning of the explanation
-    told = defect.why.startswith(defect.title.removesuffix(" ..."))
-    why = defect.why if told else f"{defect.title}. {defect.why}".strip()
-    return fill(
-        "review_claim", subject=unit.subject, quote=defect.quote, why=why, question=question
-    )
-
-
-def _kind(
-    pack: Pack, unit: Unit, defect: Defect, question: str, words: tuple[str, ...], label: str
+def _remark(
+    document: Document, finding: Finding, max_tokens: int
 ) -> Generator[Question | Piece, Answer | None, str]:
-    """The likeliest of the words."""
-    asked = _claim(unit, defect, f"{question} Answer with one word: {', '.join(words)}.")
-    said = yield Question(pack, asked, choices=words, label=label)
-    assert said is not None
-    return max(words, key=lambda word: said.probabilities[word])
-
-
-def _piece(defect: Defect, citation: Citation, confidence: float) -> Piece:
-    """The finding as it is shown."""
-    why = "" if defect.why.rstrip(".") == defect.title else defect.why
-    lines = [why, f"Fix: {defect.fix}" if defect.fix else ""]
-    return Piece(
-        heading=f"{defect.title} ({defect.category})",
-        body="\n".join(line for line in lines if line),
-        label=defect.severity,
-        citations=(citation,),
-        confidence=confidence,
+    """What the model says of the Finding in one sentence, with the function around it in sight."""
+    asked = fill(
+        "review_explain",
+        place=str(finding.span),
+        code=_around(document, finding),
+        quote=" ".join(finding.quote.split()),
+        fact=finding.body,
     )
+    label = f"explaining {finding.span}"
+    said = yield Question(NO_DOCUMENTS, asked, min(max_tokens, REMARK_TOKENS), label=label)
+    assert said is not None
+    return " ".join(unmarked(said.text).split()) if said.finished else ""
 
 
-def _rank(piece: Piece) -> tuple[int, float]:
-    """Severity first, then confidence."""
-    return SEVERITIES.index(piece.label), -(piece.confidence or 0.0)
+def _around(document: Document, finding: Finding) -> str:
+    """The innermost definition around the place, or the lines near it where that is too long."""
+    start, end = finding.span.start, finding.span.end
+    around = [one for one in definitions(document) if one.start <= start and end <= one.end]
+    if around and around[-1].end - around[-1].start <= AROUND_CHARACTERS:
+        return document.text[around[-1].start : around[-1].end].strip("\n")
+    middle, half = (start + end) // 2, AROUND_CHARACTERS // 2
+    first = document.text.rfind("\n", 0, max(0, middle - half)) + 1
+    last = document.text.find("\n", min(len(document.text), middle + half))
+    return document.text[first : last if last >= 0 else None].strip("\n")

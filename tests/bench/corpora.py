@@ -220,6 +220,7 @@ CORPORA: dict[str, Fetch] = {
     "jinja2-3.1.3": sdist("Jinja2", "3.1.3"),
     "blns": npm_files("blns", "resources/blns."),
     "express-5.1.0": npm_tree("express@5.1.0", ""),
+    "sarif-schema": npm_files("@microsoft/sarif-multitool-linux@5.7.0", "sarif-2.1.0.json"),
     "rxjs-7.8.2": npm_tree("rxjs@7.8.2", "src/"),
     "cobra": deb_tree(
         "golang-github-spf13-cobra-dev", "usr/share/gocode/src/github.com/spf13/cobra"

@@ -61,9 +61,11 @@ def test_the_second_question_reads_the_documents_no_more(run, tiny, tmp_path):
 
 def test_choices_and_the_plan_work_with_real_weights(run, tiny, tmp_path):
     (tmp_path / "work" / "b.py").write_text("x = 1 / 0\n")
-    code, out, err = run("review", "b.py", "--model", tiny, "--max-tokens", "8", "--threads", "1")
+    code, out, err = run(
+        "review", "b.py", "--deep", "--model", tiny, "--max-tokens", "8", "--threads", "1"
+    )
     assert code == 0, err
-    assert out.startswith("(files 1, stretches asked 1")
+    assert "stretches asked 1" in out
     code, out, err = run("plan", "b.py", "--model", tiny)
     assert code == 0, err
     assert " at the peak (weights " in out

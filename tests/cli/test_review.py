@@ -1,123 +1,204 @@
 import json
+from pathlib import Path
 
+import jsonschema
 import pytest
 
-MEAN = """\
-def mean(items):
-    total = sum(items)
-    return total / len(items)
+ROOT = Path(__file__).parents[2]
+SCHEMA = json.loads((ROOT / "cli/review.schema.json").read_text())
+CODE = """\
+import requests
+
+
+def load(url):
+    return requests.get(url, verify=False)
+"""
+TEXT = """\
+high  a.py:5: The certificate of the server is not checked (security, no-certificate-check)
+    5 |     return requests.get(url, verify=False)
+    `requests.get(url, verify=False)` accepts any certificate, so anyone on the way can read and answer.
+    Fix: Leave verification on; trust a private certificate with a CA file.
+
+low  a.py:5: A network call without a timeout (resource, no-timeout)
+    5 |     return requests.get(url, verify=False)
+    `requests.get` waits as long as the other side likes.
+    Fix: Give a timeout; without one the call can wait for ever.
+
+(files 1, files computed 1, computed findings 2)
+"""  # noqa: E501
+MARKDOWN = """\
+### low: A network call without a timeout (resource, no-timeout)
+
+`a.py:5`
+
+```
+    return requests.get(url, verify=False)
+```
+
+`requests.get` waits as long as the other side likes.
+
+**Fix:** Give a timeout; without one the call can wait for ever.
+
+
+*files 1, files computed 1, out of focus 1, computed findings 1*
 """
 LISTED = (
-    "high | bug | Division by zero | return total / len(items) | [b]empty[/b] list | return 0\n"
-    "low | bug | Shadow | total = sum(items) | name | rename\n"
+    "high | bug | Division by [b]zero[/b] | return total / len(items) | empty list | return 0\n"
     "high | bug | Made up | call_that_is_not_there() | no | no\n"
 )
-TEXT = """\
-high  mean.py:3: Division by zero (bug)
-    | return total / len(items)
-    [b]empty[/b] list
+OPINION = """\
+high  mean.py:3: Division by [b]zero[/b] (bug, the model's opinion)
+    3 |     return total / len(items)
+    empty list
     Fix: return 0
 
-low  mean.py:2: Shadow (bug)
-    | total = sum(items)
-    name
-    Fix: rename
-
-(files 1, stretches asked 1, dropped quote not found 1, findings 2)
-"""
-MARKDOWN = """\
-### high: Division by zero (bug)
-
-[b]empty[/b] list
-Fix: return 0
-
-> return total / len(items)
-> (`mean.py:3`)
-
-### low: Shadow (bug)
-
-name
-Fix: rename
-
-> total = sum(items)
-> (`mean.py:2`)
-
-
-*files 1, stretches asked 1, dropped quote not found 1, findings 2*
 """
 
 
 @pytest.fixture
+def code(tmp_path):
+    path = tmp_path / "work" / "a.py"
+    path.write_text(CODE)
+    return path
+
+
+@pytest.fixture
 def mean(model, tmp_path):
-    (tmp_path / "work" / "mean.py").write_text(MEAN)
+    path = tmp_path / "work" / "mean.py"
+    path.write_text("def mean(items):\n    total = sum(items)\n    return total / len(items)\n")
     model.say = lambda question: LISTED
     return model
 
 
+def valid(text):
+    found = json.loads(text)
+    jsonschema.validate(found, SCHEMA)
+    return found
+
+
 @pytest.mark.parametrize("once", [[], ["--no-stream"]])
-@pytest.mark.parametrize(("form", "expected"), [("text", TEXT), ("md", MARKDOWN)])
-def test_findings(run, mean, form, expected, once):
-    code, out, err = run("review", ".", "--format", form, *once)
-    assert (code, out) == (0, expected)
-    assert err == "loading the model\nreviewing mean.py\n"
+def test_what_is_computed_needs_no_model(run, code, once):
+    assert run("review", ".", *once) == (0, TEXT, "")
 
 
-@pytest.mark.parametrize(("level", "code"), [("high", 1), ("medium", 1), ("low", 1)])
-def test_fail_on_counts_what_is_as_bad_or_worse(run, mean, level, code):
-    assert run("review", ".", "--fail-on", level).code == code
+def test_markdown_and_focus(run, code):
+    assert run("review", ".", "--focus", "correctness", "--format", "md").out == MARKDOWN
 
 
-def test_fail_on_passes_what_is_less_bad(run, mean):
-    mean.say = lambda question: LISTED.split("\n")[1]
-    assert run("review", ".", "--fail-on", "medium").code == 0
-    assert run("review", ".", "--fail-on", "low").code == 1
+@pytest.mark.parametrize(
+    ("level", "code_with", "code_without"), [("high", 1, 0), ("medium", 1, 0), ("low", 1, 1)]
+)
+def test_fail_on_counts_what_is_as_bad_and_not_suppressed(
+    run, code, level, code_with, code_without
+):
+    assert run("review", ".", "--fail-on", level).code == code_with
+    code.write_text(CODE.replace("False)", "False)  # longctx: ignore[no-certificate-check]"))
+    outcome = run("review", ".", "--fail-on", level)
+    assert outcome.code == code_without
+    assert "(security, no-certificate-check) [suppressed by a comment]\n" in outcome.out
 
 
-def test_only_the_label_is_coloured(run, mean, monkeypatch):
+def test_only_the_label_is_coloured(run, code, monkeypatch):
     monkeypatch.setenv("FORCE_COLOR", "1")
     out = run("review", ".").out
-    assert out.startswith("\x1b[1;31mhigh\x1b[0m  mean.py:3")
+    assert out.startswith("\x1b[1;31mhigh\x1b[0m  a.py:5")
     assert out.count("\x1b") == 4
 
 
-def test_a_diff_from_a_pipe(run, model):
+def test_json_keeps_to_its_schema(run, code):
+    found = valid(run("review", ".", "--format", "json").out)
+    first = found["findings"][0]
+    assert (first["path"], first["first_line"], first["severity"], first["source"]) == (
+        "a.py",
+        5,
+        "high",
+        "computed",
+    )
+    assert (found["complete"], found["model"], first["confidence"]) == (True, "", None)
+
+
+def test_a_baseline_of_either_form_hides_what_it_has(run, code):
+    outcome = run("review", ".", "--json-output", "a.json", "--sarif-output", "a.sarif")
+    assert outcome.out == TEXT
+    assert outcome.err == "wrote a.json\nwrote a.sarif\n"
+    valid(Path("a.json").read_text())
+    code.write_text("# moved\n" + CODE + "\n\nassert (1, 'x')\n")
+    for name in ("a.json", "a.sarif"):
+        include = ("--include", "*.py", "--format", "json")
+        found = valid(run("review", ".", "--baseline", name, *include).out)
+        assert [one["kind"] for one in found["findings"]] == ["assert-tuple"]
+        assert found["counts"]["known_before"] == 2
+
+
+@pytest.mark.parametrize(
+    ("option", "text", "said"),
+    [
+        ("--baseline", "{}", "is no result of longctx review"),
+        ("--baseline", "[1]", "is no result of longctx review"),
+        ("--baseline", None, "cannot be read: No such file"),
+        ("--ignore", None, "cannot be read: No such file"),
+    ],
+)
+def test_files_that_are_not_what_they_should_be(run, code, option, text, said):
+    if text is not None:
+        Path("given").write_text(text)
+    outcome = run("review", "a.py", option, "given")
+    assert outcome.code == 2
+    assert f"{option} 'given' {said}" in outcome.err
+
+
+def test_an_ignore_file(run, code):
+    Path("ignored").write_text("# known\nno-timeout a.py  # in tests only\n")
+    out = run("review", "a.py", "--ignore", "ignored").out
+    assert "(resource, no-timeout) [suppressed by a file]\n" in out
+
+
+def test_the_model_is_asked_when_told_to_and_marked(run, mean):
+    code, out, err = run("review", ".", "--deep")
+    assert code == 0
+    assert out == OPINION + (
+        "(files 1, files computed 1, computed findings 0, stretches asked 1, "
+        "dropped quote not found 1, model findings 1)\n"
+    )
+    assert err == "loading the model\nreviewing mean.py\n"
+
+
+def test_a_gate_that_says_no_asks_no_further(run, mean):
+    mean.yes = 0.01
+    out = run("review", ".", "--deep").out
+    assert "stretches asked 1, passed as clean 1, model findings 0" in out
+    assert len(mean.questions) == 1
+
+
+def test_a_remark_of_the_model_stands_apart(run, code, model):
+    model.say = lambda question: "Anyone can answer."
+    out = run("review", ".", "--explain").out
+    assert out.count("    The model: Anyone can answer.\n") == 2
+    assert len(model.questions) == 2
+
+
+def test_a_diff_from_a_pipe_is_asked_of_the_model(run, model):
     diff = b"--- a/x.py\n+++ b/x.py\n@@ -1 +1,2 @@\n import os\n+os.system(input('which file? '))\n"
     model.say = lambda question: (
         "high | security | Shell | os.system(input('which file? ')) | any command | no shell"
     )
     code, out, _ = run("review", "-", stdin=diff)
     assert code == 0
-    assert out.startswith("high  x.py:2: Shell (security)\n")
-
-
-def test_json_is_ranked_and_complete(run, mean):
-    mean.say = lambda question: "\n".join(reversed(LISTED.splitlines()))
-    found = json.loads(run("review", ".", "--format", "json").out)
-    assert found["schema"] == "longctx.review/1"
-    assert [piece["label"] for piece in found["pieces"]] == ["high", "low"]
-    assert found["pieces"][0]["citations"][0]["span"]["first_line"] == 3
-    assert found["counts"]["dropped_quote_not_found"] == 1
-
-
-def test_a_gate_that_says_no_asks_no_further(run, mean):
-    mean.yes = 0.01
-    code, out, _ = run("review", ".")
-    assert (code, out) == (0, "(files 1, stretches asked 1, passed as clean 1, findings 0)\n")
-    assert len(mean.questions) == 1
+    assert out.startswith("high  x.py:2: Shell (security, the model's opinion)\n    | os.system(")
 
 
 def test_what_does_not_fit_is_read_in_parts_by_itself(run, mean, tmp_path):
     for number in range(4):
         (tmp_path / "work" / f"part{number}.py").write_text("value = 1\n" * 180)
     mean.yes = 0.0
-    code, out, err = run("review", ".", "--window", "1800", "--max-tokens", "50")
+    code, out, err = run("review", ".", "--deep", "--window", "1800", "--max-tokens", "50")
     assert code == 0
     assert "read in" in err
-    assert "files 5, stretches asked 5" in out
+    assert "stretches asked 5" in out
 
 
-def test_ctrl_c_keeps_the_findings_so_far(run, mean, tmp_path):
-    (tmp_path / "work" / "zebra.py").write_text(MEAN)
+def test_ctrl_c_keeps_the_findings_so_far_and_valid_documents(run, mean, tmp_path):
+    (tmp_path / "work" / "zebra.py").write_text(CODE)
 
     def say(question: str) -> str:
         if "zebra.py" in question:
@@ -125,10 +206,15 @@ def test_ctrl_c_keeps_the_findings_so_far(run, mean, tmp_path):
         return LISTED
 
     mean.say = say
-    code, out, err = run("review", ".")
+    code, out, err = run("review", ".", "--deep", "--json-output", "../a.json")
     assert code == 130
-    assert out == TEXT.rsplit("(", 1)[0]
+    assert out == TEXT.rsplit("(", 1)[0].replace("a.py", "zebra.py") + OPINION
     assert err.endswith("longctx: stopped\n")
-    found = json.loads(run("review", ".", "--format", "json").out)
-    assert len(found["pieces"]) == 2
-    assert found["complete"] is False
+    found = valid(Path("../a.json").read_text())
+    assert (len(found["findings"]), found["complete"]) == (3, False)
+
+
+def test_control_characters_in_code_do_not_reach_the_terminal(run, code):
+    code.write_text(CODE.replace("(url, v", "('\x1b[31m', v"))
+    assert "\x1b" not in run("review", ".").out
+    assert "\x1b" not in run("review", ".", "--format", "sarif").out

@@ -2,162 +2,149 @@ import pytest
 
 from longctx.cli.drive import drive
 from longctx.ingest.document import Document
-from longctx.prompts.pack import Pack, pack
+from longctx.prompts.finding import Finding
+from longctx.prompts.pack import pack
 from longctx.prompts.question import Answer, Piece, Question, Result
-from longctx.prompts.review import UNIT_CHARACTERS, review
+from longctx.prompts.review import AROUND_CHARACTERS, review
 
-MEAN = """\
-def mean(items):
-    total = sum(items)
-    return total / len(items)
+CODE = """\
+import requests
 
 
-def last(items):
-    return items[-1]
-"""
-CLEAN = "LIMIT = 3\n"
-DIFF = """\
-diff --git a/app.py b/app.py
---- a/app.py
-+++ b/app.py
-@@ -10,2 +10,3 @@ def run():
-     name = ask()
-+    os.system("rm " + name)
-     done()
-diff --git a/b.py b/b.py
---- a/b.py
-+++ b/b.py
-@@ -1 +1 @@
--x = 1
-+x = 2
+def load(url, seen=[]):
+    seen.append(url)
+    return requests.get(url, verify=False)
 """
 
 
-def packed(*documents: tuple[str, str, str]) -> Pack:
-    items = [Document(name, text, kind, name) for name, text, kind in documents]
-    return pack(items, key=b"k" * 32, count=lambda text: len(text.split()))
+def run(text=CODE, name="a.py", answer=None, **options):
+    documents = [Document(name, text, "code", name)]
+    packs = [pack(documents, key=b"k" * 32, count=len)]
+    asked: list[Question] = []
 
-
-class Reviewer:
-    """Answers gates and confirmations by a table of words in the question."""
-
-    def __init__(self, listed: dict[str, str], chances: dict[str, float]) -> None:
-        self.listed = listed
-        self.chances = chances
-        self.asked: list[Question] = []
-
-    def __call__(self, question: Question) -> Answer:
-        self.asked.append(question)
+    def ask(question: Question) -> Answer:
+        asked.append(question)
         if question.choices:
-            yes = next((p for word, p in self.chances.items() if word in question.text), 0.9)
-            return Answer(probabilities={"Yes": yes, "No": 1 - yes})
-        return Answer(next(text for word, text in self.listed.items() if word in question.text))
+            return Answer(
+                probabilities={word: 1 / len(question.choices) for word in question.choices}
+            )
+        return answer or Answer("It leaks.")
 
-
-def run(packs: list[Pack], reviewer: Reviewer) -> tuple[Result, list[Piece]]:
     shown: list[Piece] = []
-    return drive(review(packs), reviewer, shown.append), shown
+    result = drive(review(packs, **options), ask, shown.append)
+    assert tuple(shown) == result.pieces
+    return result, asked
 
 
-def test_findings_are_placed_confirmed_ranked_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("longctx.prompts.review.MAX_DEFECTS", 5)
-    reviewer = Reviewer(
-        {
-            "mean.py": "low | bug | Off by one | return items[-1] | empty | check\n"
-            "high | bug | Division by zero | `return total / len(items)` | empty list | return 0\n"
-            "high | bug | Division again | return total/len(items) | the same | the same\n"
-            "high | security | Made up | eval(user_input_of_somebody) | no | no\n"
-            "medium | bug | Doubtful | total = sum(items) | perhaps | perhaps\n"
-        },
-        {"Doubtful": 0.2, "clean.py": 0.05},
+def kinds(result: Result) -> list[str]:
+    return [piece.kind for piece in result.pieces if isinstance(piece, Finding)]
+
+
+def test_what_is_computed_is_shown_without_a_question():
+    result, asked = run()
+    assert asked == []
+    assert kinds(result) == ["mutable-default", "no-certificate-check", "no-timeout"]
+    assert dict(result.counts) == {"files": 1, "files_computed": 1, "computed_findings": 3}
+    first = result.pieces[0]
+    assert (str(first.span), first.quote, first.code) == (
+        "a.py:4",
+        "[]",
+        "def load(url, seen=[]):",
     )
-    result, shown = run([packed(("mean.py", MEAN, "code"), ("clean.py", CLEAN, "code"))], reviewer)
-    assert [(piece.label, piece.heading, str(piece.citations[0].span)) for piece in shown] == [
-        ("high", "Division by zero (bug)", "mean.py:3"),
-        ("low", "Off by one (bug)", "mean.py:7"),
-    ]
-    assert result.pieces == tuple(shown)
-    assert shown[0].body == "empty list\nFix: return 0"
-    assert shown[0].confidence == 0.9
-    assert result.counts == {
-        "files": 2,
-        "stretches_asked": 2,
-        "dropped_as_repeated": 1,
-        "dropped_quote_not_found": 1,
-        "held_back_as_unsure": 1,
-        "passed_as_clean": 1,
-        "findings": 2,
-    }
+    assert [str(span) for span in first.related] == ["a.py:5"]
+    assert all(CODE[one.span.start : one.span.end] == one.quote for one in result.pieces)
 
 
-def test_the_confirmation_has_the_quote_and_the_claim() -> None:
-    reviewer = Reviewer(
-        {"mean.py": "high | bug | Zero | return total / len(items) | why | fix"}, {}
-    )
-    run([packed(("mean.py", MEAN, "code"))], reviewer)
-    last = reviewer.asked[-1].text
-    assert "Code line: return total / len(items)" in last
-    assert "Claim: Zero. why" in last
+def test_a_remark_is_asked_with_the_function_around_and_nothing_else():
+    result, asked = run(explain=True)
+    assert [piece.remark for piece in result.pieces] == ["It leaks."] * 3
+    assert all(question.pack.text == "" and question.max_tokens == 60 for question in asked)
+    assert "def load(url, seen=[]):" in asked[0].text
+    assert "import requests" not in asked[0].text
 
 
-def test_a_quote_of_another_file_is_no_proof() -> None:
-    reviewer = Reviewer(
-        {"clean.py": "high | bug | Zero | return total / len(items) | w | f", "mean.py": "NONE"}, {}
-    )
-    packs = [packed(("mean.py", MEAN, "code"), ("clean.py", CLEAN, "code"))]
-    result, _ = run(packs, reviewer)
+def test_a_remark_that_was_cut_is_left_out():
+    result, _ = run(explain=True, answer=Answer("It leaks because", finished=False))
+    assert [piece.remark for piece in result.pieces] == [""] * 3
+
+
+def test_the_lines_around_are_few_where_the_function_is_long():
+    text = CODE.replace("    seen.append", "    print(url)\n" * 1_000 + "    seen.append")
+    _, asked = run(text, explain=True)
+    assert max(len(question.text) for question in asked) < AROUND_CHARACTERS + 600
+
+
+def test_the_model_is_heard_after_the_code_and_marked():
+    listed = "high | bug | Slow | return requests.get(url, verify=False) | waits | no"
+    result, _ = run(deep=True, answer=Answer(listed))
+    assert [piece.source for piece in result.pieces] == ["computed"] * 3 + ["model"]
+    assert result.counts["model_findings"] == result.counts["stretches_asked"] == 1
+    assert result.pieces[3].code == "    return requests.get(url, verify=False)"
+
+
+@pytest.mark.parametrize(
+    ("focus", "expected"),
+    [
+        ({"security"}, ["no-certificate-check"]),
+        ({"correctness"}, ["mutable-default", "no-timeout"]),
+        ({"security", "correctness"}, ["mutable-default", "no-certificate-check", "no-timeout"]),
+        ({"performance"}, []),
+    ],
+)
+def test_focus(focus, expected):
+    result, _ = run(focus=focus)
+    assert kinds(result) == expected
+    assert result.counts.get("out_of_focus", 0) == 3 - len(expected)
+
+
+def test_fingerprints_stay_when_lines_move_and_tell_equal_lines_apart():
+    before = [piece.fingerprint for piece in run()[0].pieces]
+    after = [piece.fingerprint for piece in run("\n\n# new\n" + CODE)[0].pieces]
+    assert before == after
+    twice = [piece.fingerprint for piece in run(CODE + CODE)[0].pieces]
+    assert len(set(twice)) == 6
+    assert set(before) < set(twice)
+
+
+def test_what_is_known_is_hidden_and_counted():
+    known = {run()[0].pieces[0].fingerprint}
+    result, _ = run(known=known)
+    assert kinds(result) == ["no-certificate-check", "no-timeout"]
+    assert result.counts["known_before"] == 1
+
+
+@pytest.mark.parametrize(
+    ("comment", "expected"),
+    [
+        ("# longctx: ignore[no-timeout]", {"no-timeout"}),
+        (
+            "# longctx: ignore[no-timeout, no-certificate-check]",
+            {"no-timeout", "no-certificate-check"},
+        ),
+        ("# longctx: ignore", {"no-timeout", "no-certificate-check"}),
+        ("# longctx: ignore[other]", set()),
+    ],
+)
+def test_a_comment_suppresses_on_its_line_and_from_the_line_above(comment, expected):
+    on_line = CODE.replace("verify=False)", f"verify=False)  {comment}")
+    above = CODE.replace("    return", f"    {comment}\n    return")
+    beside = CODE.replace("    seen.append(url)", f"    seen.append(url)  {comment}")
+    for text, wanted in [(on_line, expected), (above, expected), (beside, set())]:
+        result, _ = run(text)
+        found = {piece.kind for piece in result.pieces if piece.suppressed == "comment"}
+        assert found == wanted
+        assert len(result.pieces) == 3
+        assert result.counts["computed_findings"] == 3 - len(wanted)
+
+
+def test_a_file_suppresses_by_kind_and_path_or_by_id():
+    fingerprint = run()[0].pieces[0].fingerprint
+    for ignored, num in [(["no-timeout"], 1), (["* a*"], 3), (["* b*"], 0), ([fingerprint], 1)]:
+        result, _ = run(ignored=ignored)
+        assert [piece.suppressed for piece in result.pieces].count("file") == num
+
+
+def test_nothing_found_is_a_result_too():
+    result, _ = run("x = 1\n")
     assert result.pieces == ()
-    assert result.counts["dropped_quote_not_found"] == 1
-
-
-def test_a_long_file_is_asked_stretch_by_stretch_and_quotes_stand_in_theirs() -> None:
-    body = "def f{0}():\n    return None\n\n\n"
-    text = "".join(body.format(number) for number in range(UNIT_CHARACTERS // 15))
-    reviewer = Reviewer({"long.py": "high | bug | None | return None | w | f"}, {})
-    result, shown = run([packed(("long.py", text, "code"))], reviewer)
-    stretches = result.counts["stretches_asked"]
-    assert stretches >= 2
-    lines = [piece.citations[0].span.first_line for piece in shown if piece.citations[0].span]
-    assert len(lines) == stretches
-    assert lines == sorted(set(lines)), "each stretch cites its own line, not the first of the file"
-
-
-def test_a_diff_is_reviewed_file_by_file_at_the_lines_of_the_new_files() -> None:
-    reviewer = Reviewer(
-        {
-            "change to app.py": 'high | security | Shell | os.system("rm " + name) | w | f',
-            "change to b.py": "NONE",
-        },
-        {},
-    )
-    result, shown = run([packed(("stdin", DIFF, "diff"))], reviewer)
-    assert [str(piece.citations[0].span) for piece in shown] == ["app.py:11"]
-    assert result.counts["stretches_asked"] == 2
-
-
-def test_nothing_found_is_a_result_too() -> None:
-    result, shown = run([packed(("clean.py", CLEAN, "code"))], Reviewer({"": "NONE"}, {}))
-    assert (shown, result.pieces, result.counts["findings"]) == ([], (), 0)
-
-
-def test_prose_is_read_and_its_kind_is_asked_word_by_word() -> None:
-    reviewer = Reviewer(
-        {"mean.py": "An empty list divides by zero. The line is `return total / len(items)`."}, {}
-    )
-    asked = reviewer.__call__
-
-    def reply(question: Question) -> Answer:
-        if question.choices and question.choices != ("Yes", "No"):
-            reviewer.asked.append(question)
-            last = question.choices[-1]
-            return Answer(probabilities={word: float(word == last) for word in question.choices})
-        return asked(question)
-
-    result = drive(review([packed(("mean.py", MEAN, "code"))]), reply, lambda piece: None)
-    (piece,) = result.pieces
-    assert (piece.label, piece.heading) == (
-        "low",
-        "An empty list divides by zero (error-handling)",
-    )
-    assert piece.body == ""
-    assert str(piece.citations[0].span) == "mean.py:3"
+    assert result.counts["computed_findings"] == 0
