@@ -59,6 +59,11 @@ class Model:
         return self.tokenizer.stop_ids
 
     @property
+    def num_bytes(self) -> int:
+        """The size of its weights on disk."""
+        return sum(path.stat().st_size for path in self.directory.glob("*.safetensors"))
+
+    @property
     def sampling(self) -> Sampling:
         """How the next token is chosen."""
         from longctx.runtime.sampling import Sampling

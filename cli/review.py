@@ -14,7 +14,13 @@ from longctx.cli.failure import UsageFault
 from longctx.cli.options import Format, ModelOptions, OutputOptions, Paths, SourceOptions
 
 if TYPE_CHECKING:
+    from longctx.cli.run import Run
     from longctx.prompts.question import Answer, Piece, Question
+
+
+# Weights of about three billion parameters in 16 bits. Of smaller models nearly all findings of
+# their own were false.
+LARGE_BYTES = 5 * 10**9
 
 
 class Severity(StrEnum):
@@ -31,11 +37,16 @@ def review(
     output: OutputOptions,
     paths: Paths = None,
     deep: Annotated[
-        bool, typer.Option("--deep", help="Ask the model for defects of its own, file by file.")
-    ] = False,
+        bool | None,
+        typer.Option(
+            "--deep/--no-deep",
+            help="Ask the model for defects of its own, file by file; a large one is always asked.",
+            show_default=False,
+        ),
+    ] = None,
     explain: Annotated[
-        bool, typer.Option("--explain", help="Let the model say what each finding means.")
-    ] = False,
+        bool, typer.Option(help="Let the model say what each computed finding means.")
+    ] = True,
     fail_on: Annotated[
         Severity | None, typer.Option(help="Exit with 1 on a finding this bad or worse.")
     ] = None,
@@ -56,10 +67,11 @@ def review(
 ) -> int:
     """List the defects of every file, each with its line.
 
-    What can be computed from the code is computed and shown with the line that proves it; no model
-    is needed for that. --deep also asks the model, and what it says is marked as its opinion; a
-    diff is always asked of the model. --focus security, correctness, refactor or performance keeps
-    what belongs to it. A comment `longctx: ignore[kind]` suppresses a finding on its line.
+    What can be computed from the code is computed and shown with the line that proves it; the
+    model, if there is one, says what it means. --deep also asks the model for defects of its own,
+    marked as its opinion; a diff is always asked of the model. --focus security, correctness,
+    refactor or performance keeps what belongs to it. A comment `longctx: ignore[kind]` suppresses
+    a finding on its line.
 
     Examples:
         longctx review ./repo --fail-on high
@@ -84,7 +96,12 @@ def review(
     run.report.also([(form, path) for form, path in extra if path is not None])
     with run:
         gathered = run.gather(paths)
-        deep = deep or any(changed_files(one) for one in gathered.documents)
+        if any(changed_files(one) for one in gathered.documents):
+            deep = True
+        if deep is None or explain:
+            large = _is_large(run, named=model.model is not None)
+            explain = explain and large is not None
+            deep = bool(large) if deep is None else deep
         if deep:
             packs = run.packs(gathered, question_tokens=500 + tokens, splits=True)
         else:
@@ -116,6 +133,23 @@ def review(
     ranks = list(Severity)
     shown = [one for one in result.pieces if isinstance(one, Finding) and not one.suppressed]
     return int(fail_on is not None and _worst(shown) <= ranks.index(fail_on))
+
+
+def _is_large(run: Run, *, named: bool) -> bool | None:
+    """Whether the model is large enough to find defects; None where none is in the store.
+
+    Raises:
+        ModelError: the model that the user named is not there.
+    """
+    from longctx.runtime.errors import ModelError
+
+    try:
+        return run.model.num_bytes >= LARGE_BYTES
+    except ModelError:
+        if named:
+            raise
+        run.screen.note("no model in the store: what the findings mean is not told")
+        return None
 
 
 def _no_question(question: Question) -> Answer:

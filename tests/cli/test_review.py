@@ -55,6 +55,9 @@ high  mean.py:3: Division by [b]zero[/b] (bug, the model's opinion)
 """
 
 
+NO_MODEL = "no model in the store: what the findings mean is not told\n"
+
+
 @pytest.fixture
 def code(tmp_path):
     path = tmp_path / "work" / "a.py"
@@ -78,7 +81,24 @@ def valid(text):
 
 @pytest.mark.parametrize("once", [[], ["--no-stream"]])
 def test_what_is_computed_needs_no_model(run, code, once):
-    assert run("review", ".", *once) == (0, TEXT, "")
+    assert run("review", ".", *once) == (0, TEXT, NO_MODEL)
+    assert run("review", ".", "--no-explain", "--no-deep", *once) == (0, TEXT, "")
+
+
+def test_a_model_says_what_findings_mean_and_a_large_one_is_asked_for_its_own(run, mean, code):
+    mean.say = lambda question: LISTED if "checker" not in question else "It may listen in."
+    out = run("review", ".").out
+    assert out.count("It may listen in.") == 2
+    assert "opinion" not in out
+    mean.num_bytes = 15 * 10**9
+    assert OPINION in run("review", ".").out
+    assert run("review", ".", "--no-deep", "--no-explain").out.startswith(TEXT.rsplit("(", 1)[0])
+
+
+def test_a_model_that_is_named_must_be_there(run, code):
+    outcome = run("review", ".", "--model", "nowhere")
+    assert outcome.code != 0
+    assert "nowhere" in outcome.err
 
 
 def test_markdown_and_focus(run, code):
@@ -120,7 +140,7 @@ def test_json_keeps_to_its_schema(run, code):
 def test_a_baseline_of_either_form_hides_what_it_has(run, code):
     outcome = run("review", ".", "--json-output", "a.json", "--sarif-output", "a.sarif")
     assert outcome.out == TEXT
-    assert outcome.err == "wrote a.json\nwrote a.sarif\n"
+    assert outcome.err == NO_MODEL + "wrote a.json\nwrote a.sarif\n"
     valid(Path("a.json").read_text())
     code.write_text("# moved\n" + CODE + "\n\nassert (1, 'x')\n")
     for name in ("a.json", "a.sarif"):
@@ -206,7 +226,7 @@ def test_ctrl_c_keeps_the_findings_so_far_and_valid_documents(run, mean, tmp_pat
         return LISTED
 
     mean.say = say
-    code, out, err = run("review", ".", "--deep", "--json-output", "../a.json")
+    code, out, err = run("review", ".", "--deep", "--no-explain", "--json-output", "../a.json")
     assert code == 130
     assert out == TEXT.rsplit("(", 1)[0].replace("a.py", "zebra.py") + OPINION
     assert err.endswith("longctx: stopped\n")
