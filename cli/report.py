@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import asdict
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
@@ -116,6 +117,7 @@ class Report:
                 "answers_looped": usage.answers_looped if usage else 0,
                 "tokens_read": usage.tokens_read if usage else 0,
                 "tokens_written": usage.tokens_written if usage else 0,
+                "recall": asdict(usage.recall) if usage and usage.recall else None,
             },
             "timing": {
                 "total_seconds": round(time.monotonic() - self._began, 3),
