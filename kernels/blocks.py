@@ -31,11 +31,13 @@ class Chosen:
     """What a tile attends to before its own keys: all of `blocks`, bool [K, N], and `columns`.
 
     The N Blocks are those before the tile, and K, the heads that choose for themselves, is G or H.
-    `columns`, bool [K, N * BLOCK], are single keys of Blocks that are not chosen.
+    `columns`, bool [K, N * BLOCK], are single keys of Blocks that are not chosen. `stand_ins`, bool
+    [K, N], are Blocks that are not chosen either, but stood for by their means.
     """
 
     blocks: Tensor
     columns: Tensor | None = None
+    stand_ins: Tensor | None = None
 
     def keys(self) -> Tensor:
         """Returns which of the keys are attended to, bool [K, N * BLOCK]."""
@@ -50,7 +52,10 @@ class BlockRule:
     `sinks` and `window` are the Blocks at the beginning and right before the tile that are always
     in. Queries before the position `dense_below` attend to everything, those of the first
     `early_layers` layers before `early_below`. Where `fidelity` is given, tiles whose checked row
-    pays less than this share of its attention to what is chosen get more.
+    pays less than this share of its attention to what is chosen get more. The next best
+    `stand_ins` Blocks are stood for by their mean key and mean value, as BLOCK keys of that kind
+    (FlashPrefill V2, arXiv 2608.19758, its mean correction); so many and not all, since all of
+    them would cost as much as the rest at a million tokens.
     """
 
     max_keys: int = 4_096
@@ -61,6 +66,7 @@ class BlockRule:
     early_layers: int = 0
     early_below: int = 32_768
     fidelity: float | None = None
+    stand_ins: int = 0
 
     @property
     def grid(self) -> int:
@@ -77,18 +83,27 @@ class BlockRule:
         tiles = list(_tiles(queries))
         masses = [predicted_mass(views, means[:, : start // BLOCK]) for start, views in tiles]
         if self.fidelity is None:
-            return [Chosen(choose_blocks(mass, self)) for mass in masses]
+            return [self._with_stand_ins(mass, choose_blocks(mass, self)) for mass in masses]
         rules = self._enough(tiles[-1][1], keys, masses[-1])
         return [
-            Chosen(
-                torch.cat([choose_blocks(mass[g : g + 1], rule) for g, rule in enumerate(rules)])
+            self._with_stand_ins(
+                mass,
+                torch.cat([choose_blocks(mass[g : g + 1], rule) for g, rule in enumerate(rules)]),
             )
             for mass in masses
         ]
 
     def choose_for_one(self, queries: Queries, means: Tensor) -> Chosen:
         """Returns what a single query attends to among the Blocks that `means` [G, N, D] are of."""
-        return Chosen(choose_blocks(predicted_mass(queries, means), self))
+        mass = predicted_mass(queries, means)
+        return self._with_stand_ins(mass, choose_blocks(mass, self))
+
+    def _with_stand_ins(self, mass: Tensor, blocks: Tensor) -> Chosen:
+        """Returns the Chosen of Blocks, bool [G, N], with the next best as stand-ins."""
+        if not self.stand_ins:
+            return Chosen(blocks)
+        best = mass.masked_fill(blocks, -1.0).argsort(-1, descending=True)[:, : self.stand_ins]
+        return Chosen(blocks, stand_ins=torch.zeros_like(blocks).scatter(-1, best, True) & ~blocks)
 
     def _enough(self, views: Queries, keys: Tensor, mass: Tensor) -> list[BlockRule]:
         """Returns for each KV head the Rule under which the tile's last row is faithful."""

@@ -40,6 +40,7 @@ def attend_tiles(
     values: Tensor,
     means: Tensor,
     on_recall: OnRecall | None = None,
+    value_means: Tensor | None = None,
 ) -> Tensor:
     """Returns attention [H, T, D] to what the Rule chooses; early queries see everything.
 
@@ -56,18 +57,29 @@ def attend_tiles(
         else:
             for index, chosen in enumerate(rule.choose(layer, views, seen[0], means)):
                 tile = _rows(queries, start, first + index * TILE, first + (index + 1) * TILE)
-                outs.append(_attend_tile(form, tile, *seen, chosen, on_recall))
+                if on_recall is not None:
+                    _check(tile, seen[0], chosen, on_recall)
+                kept = seen[0][:, : tile[-1][1]], seen[1][:, : tile[-1][1]]
+                out = attend_chosen(form, tile, *kept, chosen, means, value_means)[0]
+                outs.append(out.to(tile[-1][2].dtype))
         first = last
     return torch.cat(outs, 1)
 
 
 def attend_one(
-    form: Form, rule: BlockRule, queries: Queries, keys: Tensor, values: Tensor, means: Tensor
+    form: Form,
+    rule: BlockRule,
+    queries: Queries,
+    keys: Tensor,
+    values: Tensor,
+    means: Tensor,
+    value_means: Tensor | None = None,
 ) -> Tensor:
     """Returns attention [H, 1, D] of the newest token alone to what the Rule chooses for it."""
     whole = means[:, : (keys.shape[1] - 1) // BLOCK]
     chosen = rule.choose_for_one(queries, whole)
-    return attend_chosen(form, queries, keys, values, chosen)[0].to(queries[-1][2].dtype)
+    out, _ = attend_chosen(form, queries, keys, values, chosen, means, value_means)
+    return out.to(queries[-1][2].dtype)
 
 
 def _rows(queries: Queries, start: int, first: int, last: int) -> Queries:
@@ -75,31 +87,28 @@ def _rows(queries: Queries, start: int, first: int, last: int) -> Queries:
     return [(b, min(e, start + last), q[:, first:last]) for b, e, q in queries]
 
 
-def _attend_tile(
-    form: Form,
-    tile: Queries,
-    keys: Tensor,
-    values: Tensor,
-    chosen: Chosen,
-    on_recall: OnRecall | None,
-) -> Tensor:
-    end = tile[-1][1]
-    number = end // TILE - 1
-    if on_recall is not None and is_checked(number):
+def _check(tile: Queries, keys: Tensor, chosen: Chosen, on_recall: OnRecall) -> None:
+    """Tell the recall of a row, if the tile is one of those that are checked."""
+    number = tile[-1][1] // TILE - 1
+    if is_checked(number):
         # another row of each tile, so that no place within a tile is favoured
         row = number * 61 % TILE
         on_recall(number * TILE + row, recall(tile, keys, row, chosen.keys()))
-    out = attend_chosen(form, tile, keys[:, :end], values[:, :end], chosen)[0]
-    return out.to(tile[-1][2].dtype)
 
 
 def attend_chosen(
-    form: Form, queries: Queries, keys: Tensor, values: Tensor, chosen: Chosen
+    form: Form,
+    queries: Queries,
+    keys: Tensor,
+    values: Tensor,
+    chosen: Chosen,
+    means: Tensor | None = None,
+    value_means: Tensor | None = None,
 ) -> Partial:
     """Returns attention of queries [H, T, D] to what is chosen and to all keys after that.
 
     `queries`, `keys` and `values` as in `attention.attend`; the last View is causal and holds all
-    keys that are not chosen from.
+    keys that are not chosen from. Both means [G, N, D] are needed where Blocks have stand-ins.
     """
     _, end, newest = queries[-1]
     start = chosen.blocks.shape[1] * BLOCK
@@ -116,7 +125,16 @@ def attend_chosen(
             picked = [
                 _gathered(t[group], chosen, k, begin, min(last, start)) for t in (keys, values)
             ]
-            parts.append(_to_gathered(form, q[heads], picked[0], picked[1]))
+            part = _to_gathered(form, q[heads], picked[0], picked[1])
+            if chosen.stand_ins is not None:
+                assert means is not None and value_means is not None, "stand-ins without means"
+                blocks = slice(begin // BLOCK, min(last, start) // BLOCK)
+                stood = chosen.stand_ins[k, blocks].nonzero()[:, 0]
+                if len(stood):
+                    both = [t[group, blocks][stood].to(q.dtype) for t in (means, value_means)]
+                    out, lse = _to_gathered(form, q[heads], both[0], both[1])
+                    part = merge(part, (out, lse + math.log(BLOCK)))
+            parts.append(part)
         found = merge(found, (torch.cat([p[0] for p in parts]), torch.cat([p[1] for p in parts])))
     return found
 

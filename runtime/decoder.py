@@ -48,6 +48,11 @@ class Decoder:
     decode_rule: BlockRule | None = None
     meter: RecallMeter = field(default_factory=RecallMeter)
 
+    @property
+    def has_stand_ins(self) -> bool:
+        """Whether Blocks that are not chosen are stood for by their means."""
+        return any(getattr(rule, "stand_ins", 0) for rule in (self.rule, self.decode_rule))
+
     def embed(self, token_ids: Tensor) -> Tensor:
         """Returns the embeddings [T, hidden] of `token_ids` [T]."""
         return self.weights["model.embed_tokens.weight"][token_ids].to(self.numerics.dtype)
@@ -192,12 +197,13 @@ def _attention(
         for begin, end, turn in batch.queries
     ]
     seen = turned, keys, values
+    value_means = cache.value_means[layer] if cache.value_means else None
     rule, decode_rule = None if dense else decoder.rule, decoder.decode_rule
     if x.shape[0] == 1 and decode_rule and end > decode_rule.dense_until(layer):
-        out = attend_one(form, decode_rule, *seen, cache.means[layer])
+        out = attend_one(form, decode_rule, *seen, cache.means[layer], value_means)
     elif rule and end > rule.dense_until(layer):
         meter = decoder.meter.of_layer(layer)
-        out = attend_tiles(form, rule, layer, *seen, cache.means[layer], meter)
+        out = attend_tiles(form, rule, layer, *seen, cache.means[layer], meter, value_means)
     else:
         out = attention.attend(form, *seen)
     out = out.transpose(0, 1).reshape(x.shape[0], -1)

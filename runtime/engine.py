@@ -210,7 +210,12 @@ class DecoderReader:
         self.numerics = decoder.numerics
         self.meter = decoder.meter
         self.capacity = capacity
-        self.cache = KVCache(decoder.config, capacity, decoder.numerics.dtype)
+        self.cache = KVCache(
+            decoder.config,
+            capacity,
+            decoder.numerics.dtype,
+            value_means=decoder.has_stand_ins,
+        )
         self.grid = decoder.rule.grid if decoder.rule else 1
 
     def read(self, token_ids: Tensor, on_part: Callable[[float], None], *, dense: bool) -> Tensor:

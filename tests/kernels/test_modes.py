@@ -203,3 +203,59 @@ def test_a_decoded_token_equals_the_reference(reach, end):
 
 def test_the_grids_are_whole_tiles():
     assert all(rule.grid % TILE == 0 for rule in RULES.values())
+
+
+def with_stand_ins(rule, reach, q, keys, values):
+    """Attention by the reference, each stand-in as BLOCK keys with the mean score and value."""
+    scores, groups = dense_scores(reach, q, keys), len(keys)
+    num_queries, end = q.shape[1], keys.shape[1]
+    num_blocks = (end - num_queries) // BLOCK
+    seen = reference_modes.blocks(scores, groups, rule)
+    past = scores[:, :, : num_blocks * BLOCK].reshape(4, num_queries, num_blocks, BLOCK)
+    mass = past.mean((1, 3)).softmax(-1).view(groups, -1, num_blocks).mean(1)
+    chosen = seen[:, 0, : num_blocks * BLOCK].view(groups, num_blocks, BLOCK).all(-1)
+    by_mean = past.mean(3)[..., None].expand_as(past).reshape(4, num_queries, -1)
+    stood_values = values.clone()
+    whole = values[:, : num_blocks * BLOCK].view(groups, num_blocks, BLOCK, -1)
+    for group in range(groups):
+        order = mass[group].argsort(descending=True).tolist()
+        for block in [n for n in order if not chosen[group, n]][: rule.stand_ins]:
+            keys_of = slice(block * BLOCK, (block + 1) * BLOCK)
+            heads = slice(group * 2, group * 2 + 2)
+            scores[heads, :, keys_of] = by_mean[heads, :, keys_of]
+            stood_values[group, keys_of] = whole[group, block].mean(0)
+            seen[group, :, keys_of] = True
+    return reference.attention_of_scores(scores, stood_values, seen)
+
+
+@pytest.mark.parametrize("form", [attention.flash, attention.tiled])
+@pytest.mark.parametrize("count", [1, 5, 1000])
+@pytest.mark.parametrize("reach", [Plain(), CHUNKS], ids=["plain", "chunks"])
+def test_pruned_blocks_are_stood_for_by_their_means(reach, count, form):
+    rule = BlockRule(max_keys=256, sinks=1, window=1, dense_below=0, stand_ins=count)
+    q, keys, values, views, cached, means = case(reach, 1664, TILE)
+    got = attend_tiles(form, rule, 0, views, cached, values, means, value_means=block_means(values))
+    expected = with_stand_ins(rule, reach, q, keys, values)
+    torch.testing.assert_close(got, expected, atol=3e-5, rtol=3e-5)
+
+
+def test_stand_ins_lower_the_error_where_keys_have_something_in_common():
+    q, keys, values, views, cached, means = case(Plain(), 2048, TILE)
+    everything = torch.ones(1, TILE, 2048, dtype=torch.bool)
+    dense = reference.attention_of_scores(dense_scores(Plain(), q, keys), values, everything)
+    errors = []
+    for count in (0, 8, 1000):
+        rule = BlockRule(max_keys=256, sinks=1, window=1, dense_below=0, stand_ins=count)
+        got = attend_tiles(
+            attention.flash, rule, 0, views, cached, values, means, None, block_means(values)
+        )
+        errors.append(((got - dense).norm() / dense.norm()).item())
+    assert errors[0] > 1.1 * errors[1] > 1.2 * errors[2], errors
+
+
+def test_a_decoded_token_has_stand_ins_too():
+    q, keys, values, views, cached, means = case(Plain(), 1665, 1)
+    rule = BlockRule(max_keys=256, sinks=1, window=1, dense_below=0, stand_ins=6)
+    got = attend_one(attention.flash, rule, views, cached, values, means, block_means(values))
+    expected = with_stand_ins(rule, Plain(), q, keys, values)
+    torch.testing.assert_close(got, expected, atol=3e-5, rtol=3e-5)

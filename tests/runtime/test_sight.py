@@ -108,6 +108,21 @@ def test_decoded_tokens_see_chosen_blocks_past_their_length(directory):
     assert distance(below[-1], dense[-1]) < 1e-6
 
 
+def test_stand_ins_bring_the_result_nearer_to_dense(directory):
+    """The means of values are kept where they are asked for, also across a cut-back cache."""
+    ids, dense_ids = ids_of(1400), read(directory, ids_of(1400))[0]
+    few, plain = read(directory, ids, attention=MODES[0])
+    stood, engine = read(directory, ids, attention=MODES[0] + ",stand_ins=1000")
+    assert plain.reader.cache.value_means is None
+    assert distance(stood, dense_ids) < distance(few, dense_ids)
+    with torch.inference_mode():
+        engine._prefill(ids[:600] + ids_of(100, seed=4), None, lambda done, total: None)
+    cache = engine.reader.cache
+    for values, means in zip(cache.values, cache.value_means, strict=True):
+        whole = values[:, :640].unflatten(1, (10, 64)).mean(2)
+        torch.testing.assert_close(means[:, :10], whole)
+
+
 def test_modes_and_their_values_go_by_name(directory):
     config = load_config(directory)
 
