@@ -12,9 +12,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from longctx.cli.failure import UsageFault
-from longctx.cli.options import Format
+from longctx.cli.options import Extend, Format
 
 if TYPE_CHECKING:
+    from longctx.cli.fidelity import Trial
+    from longctx.cli.progress import Progress
+    from longctx.cli.screen import Screen
     from longctx.runtime.bench import Measured, Setting
 
 
@@ -24,6 +27,14 @@ class What(StrEnum):
     prefill = "prefill"
     decode = "decode"
     memory = "memory"
+    fidelity = "fidelity"
+
+
+class Temperature(StrEnum):
+    """Which length sharpens a row past the native window under Dual Chunk Attention."""
+
+    row = "row"
+    total = "total"
 
 
 # The tokens that are written after the prompt: the first one belongs to the prefill.
@@ -45,9 +56,38 @@ def bench(
         str | None, typer.Option(help="A name, a directory or a GGUF file.", metavar="NAME")
     ] = None,
     text: Annotated[
-        Path | None,
-        typer.Option(help="The text to read; Python's own library if not given.", metavar="FILE"),
+        list[Path] | None,
+        typer.Option(
+            help="The text to read, or more of them; Python's own library if not given.",
+            metavar="FILE",
+        ),
     ] = None,
+    attention: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="fidelity: a mode to hold against dense, such as blocks, blocks:max_keys=8192 "
+            "or dense/blocks (written words alone); blocks if not given.",
+            metavar="MODE",
+        ),
+    ] = None,
+    extend: Annotated[
+        Extend, typer.Option(help="fidelity: how to read past the native window.")
+    ] = Extend.none,
+    dca_temperature: Annotated[
+        Temperature,
+        typer.Option(help="fidelity: by each row's position, or by the whole length as published."),
+    ] = Temperature.row,
+    questions: Annotated[int, typer.Option(help="fidelity: questions on each text.", min=1)] = 20,
+    samples: Annotated[
+        int, typer.Option(help="fidelity: texts of each length from each book.", min=1)
+    ] = 1,
+    compared_rows: Annotated[
+        int, typer.Option(help="fidelity: tokens whose next-token chances are compared.", min=8)
+    ] = 512,
+    records: Annotated[
+        Path,
+        typer.Option(help="fidelity: JSON Lines that a stopped run goes on with.", metavar="FILE"),
+    ] = Path("fidelity.jsonl"),
     plot: Annotated[
         Path | None,
         typer.Option(help="Draw the figures as PNG (needs matplotlib).", metavar="FILE"),
@@ -58,16 +98,19 @@ def bench(
         bool, typer.Option("-v", "--verbose", help="Show the traceback of a fault.")
     ] = False,
 ) -> int:
-    """Measure prefill, decoding or memory on this machine.
+    """Measure prefill, decoding, memory or fidelity on this machine.
 
     Each run is a process of its own, and all settings take turns, so that a busy machine burdens
-    all alike.
+    all alike. Fidelity asks the same questions on the same texts with dense and sparse attention;
+    a run that was stopped goes on where it was.
 
     Examples:
+        longctx bench fidelity --lengths 8192,16384 --text emma.txt --text sanguo.txt
         longctx bench prefill --lengths 512,2048,8192
         longctx bench decode --numerics float32,mixed --format json
     """
     from longctx.cli.bench_table import draw, table
+    from longctx.cli.fidelity import Trial, read_books
     from longctx.cli.model import model_name, open_model
     from longctx.cli.options import ModelOptions
     from longctx.cli.progress import open_progress
@@ -75,15 +118,38 @@ def bench(
     from longctx.cli.screen import Screen
     from longctx.cli.settings import read_settings
     from longctx.runtime.bench import Setting, machine, run_apart
+    from longctx.runtime.fidelity_run import Effort
 
     settings = read_settings()
     screen = Screen(settings, quiet=quiet, verbose=verbose)
     progress = open_progress(screen)
     options = ModelOptions(model=model)
     found = open_model(settings.root, model_name(options, settings), options, None, progress)
+    if what is What.fidelity:
+        return _fidelity(
+            Trial(
+                name=found.name,
+                directory=found.directory,
+                lengths=sorted(set(numbers(lengths, "--lengths"))),
+                modes=attention or ["blocks"],
+                books=read_books(text or []),
+                effort=Effort(questions, samples, compared_rows),
+                numerics=numerics,
+                extend=extend.value,
+                total_temperature=dca_temperature is Temperature.total,
+                records=records,
+            ),
+            screen,
+            progress,
+            form,
+            plot,
+            threads,
+        )
     base = Setting(
         directory=str(found.directory),
-        text=text.read_text(encoding="utf-8", errors="replace") if text else library_text(),
+        text="".join(path.read_text(encoding="utf-8", errors="replace") for path in text)
+        if text
+        else library_text(),
         num_tokens=0,
         num_written=WRITTEN[what],
     )
@@ -113,10 +179,37 @@ def bench(
         "what": what.value,
         "unit": UNITS[what],
         "model": found.name,
-        "text": str(text) if text else "Python's standard library",
+        "text": ", ".join(map(str, text)) if text else "Python's standard library",
         "machine": machine(),
         "rows": rows,
     }
+    if plot is not None:
+        draw(report, plot)
+    if form is Format.json:
+        screen.write_json(as_json(report))
+    else:
+        screen.write(table(report, markdown=form is Format.md))
+    return 0
+
+
+def _fidelity(
+    trial: Trial,
+    screen: Screen,
+    progress: Progress,
+    form: Format,
+    plot: Path | None,
+    threads: str,
+) -> int:
+    """Hold modes of attention against dense, and show it."""
+    from longctx.cli.fidelity import draw, measure, table
+    from longctx.cli.render import as_json
+
+    for count in numbers(threads, "--threads")[:1]:
+        import torch
+
+        torch.set_num_threads(count)
+    report = measure(trial, progress)
+    progress.pause()
     if plot is not None:
         draw(report, plot)
     if form is Format.json:

@@ -49,13 +49,8 @@ def draw(report: dict[str, Any], path: Path) -> None:
     Raises:
         UsageFault: matplotlib is not installed.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise UsageFault(
-            "--plot needs matplotlib, which is not installed", "pip install matplotlib"
-        ) from error
-    axes = (canvas := Figure(figsize=(7, 4), layout="constrained")).subplots()
+    canvas = new_figure()
+    axes = canvas.subplots()
     kinds = dict.fromkeys((item["numerics"], item["threads"]) for item in report["rows"])
     for numerics, threads in kinds:
         points = [
@@ -68,3 +63,18 @@ def draw(report: dict[str, Any], path: Path) -> None:
     axes.set_title(f"{report['what']}, {report['model']}, {report['machine']['processor']}")
     axes.legend()
     canvas.savefig(path, dpi=150)
+
+
+def new_figure() -> Any:
+    """An empty picture.
+
+    Raises:
+        UsageFault: matplotlib is not installed.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise UsageFault(
+            "--plot needs matplotlib, which is not installed", "pip install matplotlib"
+        ) from error
+    return Figure(figsize=(7, 4), layout="constrained")

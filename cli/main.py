@@ -38,7 +38,7 @@ COMMANDS: Mapping[str, str] = {
     "pack": "Print the prompt that the other commands read.",
     "plan": "Show the tokens, memory and time of a run, and its cuts.",
     "models": "List, pull, show and verify the models in the store.",
-    "bench": "Measure prefill, decoding or memory on this machine.",
+    "bench": "Measure prefill, decoding, memory or fidelity on this machine.",
     "doctor": "Show what this machine has, and what longctx makes of it.",
 }
 """Every command and what it does; its code is imported when it is called."""

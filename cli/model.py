@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from longctx.cli.options import Attention, ModelOptions
+from longctx.cli.options import ModelOptions
 from longctx.cli.progress import Progress
 from longctx.cli.settings import Settings
 from longctx.prompts.template import load
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from longctx.runtime.engine import Engine
     from longctx.runtime.memory import MemoryPlan
     from longctx.runtime.sampling import Sampling
+    from longctx.runtime.sight import Sight
     from longctx.runtime.token_counts import TokenCounts
     from longctx.runtime.tokenizer import Tokenizer
 
@@ -50,8 +51,25 @@ class Model:
     def speed_key(self) -> str:
         """What a speed is remembered under: another choice of these is another speed."""
         options = self.options
-        sparse = "" if options.attention is Attention.dense else f" {options.attention.value}"
-        return f"{self.name} {options.numerics.value}{sparse} {options.threads or 'all'} threads"
+        modes = options.attention.value, options.decoding.value, options.extend.value
+        unusual = "".join(f" {mode}" for mode in modes if mode not in ("dense", "none"))
+        if options.fidelity is not None:
+            unusual += f" {options.fidelity}"
+        return f"{self.name} {options.numerics.value}{unusual} {options.threads or 'all'} threads"
+
+    @property
+    def sight(self) -> Sight:
+        """What tokens attend to."""
+        from longctx.runtime.sight import Sight
+
+        options = self.options
+        return Sight(
+            attention=options.attention.value,
+            decoding=options.decoding.value,
+            extend=options.extend.value,
+            window=self.window,
+            fidelity=options.fidelity,
+        )
 
     @property
     def stop_ids(self) -> frozenset[int]:
@@ -105,13 +123,14 @@ class Model:
         """The memory to read and write `num_tokens`; None for a foreign architecture."""
         from longctx.runtime.config import foreign_reason, load_config
         from longctx.runtime.engine import STEP_SIZE
+        from longctx.runtime.extension import extend
         from longctx.runtime.memory import plan_memory
         from longctx.runtime.numerics import choose_numerics
 
         if foreign_reason(self.directory) is not None:
             return None
         return plan_memory(
-            load_config(self.directory),
+            extend(load_config(self.directory), self.options.extend.value, self.window),
             self.directory,
             num_tokens,
             step_size=STEP_SIZE,
@@ -134,7 +153,7 @@ class Model:
             window=num_tokens,
             numerics=self.options.numerics.value,
             num_threads=self.options.threads,
-            sparse=self.options.attention is Attention.blocks,
+            sight=self.sight,
             on_notice=on_notice,
         )
 
@@ -154,8 +173,8 @@ def open_model(
         name,
         progress=lambda phase, done, total: progress.update(phase, done, total, "bytes"),
     )
-    native, most = windows(files.directory)
-    return Model(files.name, files.directory, min(most, window or native), options)
+    usual, most = windows(files.directory, options.extend.value, window)
+    return Model(files.name, files.directory, min(most, window or usual), options)
 
 
 def model_name(options: ModelOptions, settings: Settings) -> str:
@@ -165,13 +184,24 @@ def model_name(options: ModelOptions, settings: Settings) -> str:
     return options.model or settings.model or DEFAULT.name
 
 
-def windows(directory: Path) -> tuple[int, int]:
-    """The tokens that the model in `directory` was trained for, and the most that it reads."""
-    from longctx.runtime.config import foreign_reason, load_config, read_json
+def windows(directory: Path, extension: str, asked: int | None) -> tuple[int, int]:
+    """The tokens that the model in `directory` reads unless asked, and the most that it reads.
 
-    if foreign_reason(directory) is None:
-        config = load_config(directory)
-        return config.native_window, config.window
+    It is the window that it was trained for, unless an extension is named.
+
+    Raises:
+        ModelError: there is no such extension for this model.
+    """
+    from longctx.runtime.config import foreign_reason, load_config, read_json
+    from longctx.runtime.errors import ModelError
+    from longctx.runtime.extension import extend
+
+    reason = foreign_reason(directory)
+    if reason is None:
+        config = extend(load_config(directory), extension, asked)
+        return config.native_window if extension == "none" else config.window, config.window
+    if extension != "none":
+        raise ModelError(f"--extend {extension} is for models of the own decoder: {reason}")
     raw = read_json(directory / "config.json")
     trained = int(raw.get("max_position_embeddings") or raw.get("n_positions") or 2_048)
     return trained, trained

@@ -42,6 +42,23 @@ class Attention(StrEnum):
 
     dense = "dense"
     blocks = "blocks"
+    vertical_slash = "vertical-slash"
+    tri_shape = "tri-shape"
+
+
+class Decoding(StrEnum):
+    """Which earlier tokens a written token attends to."""
+
+    dense = "dense"
+    blocks = "blocks"
+
+
+class Extend(StrEnum):
+    """How a model reads past the window that it was trained for."""
+
+    none = "none"
+    dca = "dca"
+    yarn = "yarn"
 
 
 Paths = Annotated[
@@ -113,8 +130,18 @@ class ModelOptions:
     ] = None
     numerics: Annotated[Numerics, typer.Option(help="Number format.")] = Numerics.auto
     attention: Annotated[
-        Attention, typer.Option(help="What documents attend to: all, or chosen blocks.")
+        Attention, typer.Option(help="What documents attend to: all, or what a mode chooses.")
     ] = Attention.dense
+    decoding: Annotated[
+        Decoding, typer.Option(help="What written words attend to past 32,768 tokens.")
+    ] = Decoding.dense
+    fidelity: Annotated[
+        float | None,
+        typer.Option(help="Share of full attention that blocks must reach.", min=0.0, max=1.0),
+    ] = None
+    extend: Annotated[Extend, typer.Option(help="How to read past the model's native window.")] = (
+        Extend.none
+    )
 
 
 @dataclass(frozen=True, slots=True)

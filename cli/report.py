@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -155,6 +156,7 @@ class Report:
                 "tokens_read": usage.tokens_read if usage else 0,
                 "tokens_written": usage.tokens_written if usage else 0,
                 "tokens_foreseen": usage.tokens_foreseen if usage else 0,
+                "recall": asdict(usage.recall) if usage and usage.recall else None,
             },
             "timing": {
                 "total_seconds": round(time.monotonic() - self._began, 3),

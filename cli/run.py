@@ -180,6 +180,11 @@ class Run:
         if cut := session.usage.answers_cut:
             noun = "answer was" if cut == 1 else "answers were"
             self.screen.note(f"{cut} {noun} cut short (--max-tokens allows longer ones)")
+        if recall := session.usage.recall:
+            self.screen.note(
+                f"{recall.median:.1%} of full attention kept (median of {recall.checked:,} checks, "
+                f"least {recall.least:.1%})"
+            )
         if session.usage.longest is not None:
             remember(self.settings.root, self.model.speed_key, session.usage.longest)
         return result

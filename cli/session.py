@@ -36,6 +36,16 @@ class Usage:
     reading_seconds: float = 0.0
     writing_seconds: float = 0.0
     longest: Reading | None = None
+    recall: Recall | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Recall:
+    """How faithful sparse attention was, on the rows that were checked."""
+
+    least: float
+    median: float
+    checked: int
 
 
 @dataclass
@@ -64,6 +74,13 @@ class Session:
         self.usage.questions += 1
         prompt = self.model.prompt(question.pack.text, question.text, question.begin)
         return self._choose(question, prompt) if question.choices else self._write(question, prompt)
+
+    def recall(self) -> Recall | None:
+        """The recall of the run so far; None where nothing was checked."""
+        meter = self.engine.meter
+        if meter is None or meter.worst is None or meter.median is None:
+            return None
+        return Recall(meter.worst.recall, meter.median, len(meter.recalls))
 
     def _choose(self, question: Question, prompt: Prompt) -> Answer:
         """The probabilities of the choices."""
@@ -146,6 +163,7 @@ class _Watch:
         usage.tokens_written += reading.written
         usage.reading_seconds += reading.reading_seconds
         usage.writing_seconds += reading.writing_seconds
+        usage.recall = self._session.recall()
         if reading.num_tokens > (usage.longest.num_tokens if usage.longest else SHORT_READING):
             usage.longest = reading
             rate = reading.num_tokens / max(reading.reading_seconds, 1e-9)

@@ -29,12 +29,14 @@ class DualChunk:
 
     `chunk_size` is the longest distance that is ever seen, `local_size` the reach across the end
     of a Chunk in which distances are true ones. `trained` is the window of the training, past
-    which attention is sharpened.
+    which attention is sharpened: each row by its own position, or all of them by `total`, the
+    length of the whole prompt, as published.
     """
 
     chunk_size: int
     local_size: int
     trained: int
+    total: int | None = None
 
     @property
     def stride(self) -> int:
@@ -65,10 +67,12 @@ class DualChunk:
         """Returns what the scores of queries at `positions` are multiplied with, float32.
 
         The square of 0.1 ln(n / trained) + 1, n the tokens seen (Peng et al. 2023, "YaRN", section
-        3.4; the Qwen2.5-1M report, section 3.1). The published rule takes the length of the whole
-        prompt for n; here it is the row's own, so that a row never depends on what follows it.
+        3.4; the Qwen2.5-1M report, section 3.1). The published rule takes `total` for n; unless
+        that is given it is the row's own, so that a row never depends on what follows it.
         """
         seen = (positions + 1).float()
+        if self.total is not None:
+            seen = torch.full_like(seen, self.total)
         return (0.1 * (seen / self.trained).log() + 1.0).clamp(min=1.0).square()
 
 

@@ -47,15 +47,22 @@ def dual_chunk_attention(
 ) -> Tensor:
     """Returns Dual Chunk Attention [H, T, D] of the last T of S positions.
 
-    Shapes as in `attention`, but `q` and `keys` are not turned yet. Every pair of a query and a
-    key is turned by itself, to a distance that follows from how many Chunks lie between them (An
-    et al. 2024, arXiv 2402.17463, sections 3.1 to 3.3).
+    Shapes as in `attention`, but `q` and `keys` are not turned yet.
+    """
+    scores = dual_chunk_scores(q, keys, frequencies, numbers)
+    everything = torch.ones(1, q.shape[1], keys.shape[1], dtype=torch.bool)
+    return attention_of_scores(scores, values, everything)
+
+
+def dual_chunk_scores(q: Tensor, keys: Tensor, frequencies: Tensor, numbers: DualChunk) -> Tensor:
+    """Returns the scores [H, T, S] of Dual Chunk Attention, those of later keys among them.
+
+    Every pair of a query and a key is turned by itself, to a distance that follows from how many
+    Chunks lie between them (An et al. 2024, arXiv 2402.17463, sections 3.1 to 3.3).
     """
     num_heads, num_queries, head_dim = q.shape
     num_keys, stride = keys.shape[1], numbers.stride
-    group = num_heads // keys.shape[0]
-    k = keys.float().repeat_interleave(group, dim=0)
-    v = values.float().repeat_interleave(group, dim=0)
+    k = keys.float().repeat_interleave(num_heads // keys.shape[0], dim=0)
     at_q = torch.arange(num_keys - num_queries, num_keys)[:, None]
     at_k = torch.arange(num_keys)[None, :]
     chunks = at_q // stride - at_k // stride
@@ -78,23 +85,40 @@ def dual_chunk_attention(
     odd = torch.einsum("htd,hsd,tsd->hts", q1, k2, sin) - torch.einsum(
         "htd,hsd,tsd->hts", q2, k1, sin
     )
-    scores = (even + odd) / head_dim**0.5 * numbers.temperature(at_q)
-    weights = scores.masked_fill(at_k > at_q, float("-inf")).softmax(-1)
-    return torch.matmul(weights, v)
+    scale: Tensor = numbers.temperature(at_q) / head_dim**0.5
+    return (even + odd) * scale
+
+
+def plain_scores(q: Tensor, keys: Tensor) -> Tensor:
+    """Returns the scores [H, T, S] of queries and keys that are turned, scaled by 1 / sqrt(D)."""
+    k = keys.float().repeat_interleave(len(q) // len(keys), dim=0)
+    return torch.bmm(q.float() * q.shape[-1] ** -0.5, k.transpose(1, 2))
 
 
 def chosen_attention(q: Tensor, keys: Tensor, values: Tensor, seen: Tensor) -> Tensor:
     """Returns attention [H, T, D] of the last T of S positions to the keys that are `seen`.
 
-    Shapes as in `attention`; `seen` is bool [G, T, S], and what lies after a query is not seen
-    whatever it says.
+    Shapes as in `attention`; `seen` is bool [K, T, S], K a divisor of H, and what lies after a
+    query is not seen whatever it says.
     """
-    num_heads, num_queries, head_dim = q.shape
-    num_keys = keys.shape[1]
-    group = num_heads // keys.shape[0]
-    k = keys.float().repeat_interleave(group, dim=0)
-    v = values.float().repeat_interleave(group, dim=0)
-    scores = q.float() @ k.transpose(1, 2) / head_dim**0.5
+    return attention_of_scores(plain_scores(q, keys), values, seen)
+
+
+def attention_of_scores(scores: Tensor, values: Tensor, seen: Tensor) -> Tensor:
+    """Returns attention [H, T, D] by the scores [H, T, S] of the last T of S positions."""
+    v = values.float().repeat_interleave(len(scores) // len(values), dim=0)
+    return torch.matmul(_visible(scores, seen).softmax(-1), v)
+
+
+def recall(scores: Tensor, seen: Tensor) -> Tensor:
+    """Returns the share [H, T] of full attention that goes to what is `seen`."""
+    everything = _visible(scores, torch.ones_like(seen)).softmax(-1)
+    return (everything * seen.repeat_interleave(len(scores) // len(seen), dim=0)).sum(-1)
+
+
+def _visible(scores: Tensor, seen: Tensor) -> Tensor:
+    """Returns the scores, minus infinity where a key is not seen or lies after the query."""
+    num_queries, num_keys = scores.shape[1:]
     last_seen = torch.arange(num_keys - num_queries, num_keys)[:, None]
-    visible = seen.repeat_interleave(group, dim=0) & (torch.arange(num_keys) <= last_seen)
-    return torch.matmul(scores.masked_fill(~visible, float("-inf")).softmax(-1), v)
+    visible = seen.repeat_interleave(len(scores) // len(seen), dim=0)
+    return scores.masked_fill(~(visible & (torch.arange(num_keys) <= last_seen)), float("-inf"))

@@ -9,19 +9,21 @@ section 2), Qwen3 (arXiv 2505.09388, section 2: norms on queries and keys) and L
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 from torch.nn.functional import rms_norm, silu
 
 from longctx.kernels import attention
-from longctx.kernels.blocks import TILE, Rule, attend_tiles
+from longctx.kernels.blocks import BlockRule
 from longctx.kernels.dual_chunk import DualChunk, Plain
 from longctx.kernels.linear import Matrix, Narrowed, Upcast, project
 from longctx.kernels.rope import inverse_frequencies, rotate, score_factor
+from longctx.kernels.sparse import Rule, attend_one, attend_tiles
 from longctx.runtime.config import ModelConfig
 from longctx.runtime.errors import ModelError
+from longctx.runtime.fidelity import RecallMeter
 from longctx.runtime.kv_cache import KVCache
 from longctx.runtime.micro_batch import MicroBatch, micro_batches
 from longctx.runtime.numerics import Numerics
@@ -44,6 +46,13 @@ class Decoder:
     narrowed: Narrowed
     reach: DualChunk | Plain = Plain()
     rule: Rule | None = None
+    decode_rule: BlockRule | None = None
+    meter: RecallMeter = field(default_factory=RecallMeter)
+
+    @property
+    def has_stand_ins(self) -> bool:
+        """Whether Blocks that are not chosen are stood for by their means."""
+        return any(getattr(rule, "stand_ins", 0) for rule in (self.rule, self.decode_rule))
 
     def embed(self, token_ids: Tensor) -> Tensor:
         """Returns the embeddings [T, hidden] of `token_ids` [T]."""
@@ -75,12 +84,15 @@ def build_decoder(
     config: ModelConfig,
     weights: Mapping[str, Tensor],
     numerics: Numerics,
-    reach: DualChunk | Plain | None = None,
+    *,
     rule: Rule | None = None,
+    decode_rule: BlockRule | None = None,
+    temperature_length: int | None = None,
 ) -> Decoder:
     """Returns a Decoder over `weights`, named as in Hugging Face checkpoints.
 
-    `reach` is what the config says unless given; without a `rule` attention is dense.
+    Without a `rule` prompts attend densely, without a `decode_rule` decoded tokens do.
+    `temperature_length` is for the published temperature of Dual Chunk Attention.
 
     Raises:
         ModelError: a weight is missing or has another shape than the config says.
@@ -92,22 +104,34 @@ def build_decoder(
             found = tuple(weights[name].shape)
             raise ModelError(f"{name} has shape {found}, config.json says {shape}")
     frequencies = inverse_frequencies(config.head_dim, config.rope_theta, config.rope_scaling)
-    if reach is None:
-        sizes = config.dual_chunk
-        reach = DualChunk(*sizes, trained=config.native_window) if sizes else Plain()
-    if rule is not None and reach.stride is not None and reach.stride % TILE:
-        raise ModelError(
-            f"Chunks of {reach.stride:,} tokens are no whole tiles of {TILE}: sparse prefill needs "
-            "them to be",
-            "read densely: --attention dense",
+    reach: DualChunk | Plain = Plain()
+    if config.dual_chunk:
+        reach = DualChunk(
+            *config.dual_chunk, trained=config.native_window, total=temperature_length
         )
+    for chosen in filter(None, (rule, decode_rule)):
+        if reach.stride is not None and reach.stride % chosen.grid:
+            raise ModelError(
+                f"Chunks of {reach.stride:,} tokens are not made of whole pieces of "
+                f"{chosen.grid}: sparse attention needs them to be",
+                "read densely: --attention dense",
+            )
     # looked up for every token: norms and biases are brought to their precision once
     held = {
         name: weight.to(numerics.dtype) if weight.ndim == 1 else weight
         for name, weight in weights.items()
     }
-    upcast, narrowed = Upcast(numerics.dtype), Narrowed(numerics.narrow_bits)
-    return Decoder(config, numerics, held, frequencies, upcast, narrowed, reach, rule)
+    return Decoder(
+        config,
+        numerics,
+        held,
+        frequencies,
+        Upcast(numerics.dtype),
+        Narrowed(numerics.narrow_bits),
+        reach,
+        rule,
+        decode_rule,
+    )
 
 
 def forward(
@@ -181,11 +205,16 @@ def _attention(
         (begin, end, rotate(q, *turn).transpose(0, 1).contiguous())
         for begin, end, turn in batch.queries
     ]
-    rule = decoder.rule
-    if dense or rule is None or end <= rule.dense_until:
-        out = attention.attend(form, turned, keys, values)
+    seen = turned, keys, values
+    value_means = cache.value_means[layer] if cache.value_means else None
+    rule, decode_rule = None if dense else decoder.rule, decoder.decode_rule
+    if x.shape[0] == 1 and decode_rule and end > decode_rule.dense_until(layer):
+        out = attend_one(form, decode_rule, *seen, cache.means[layer], value_means)
+    elif rule and end > rule.dense_until(layer):
+        meter = decoder.meter.of_layer(layer)
+        out = attend_tiles(form, rule, layer, *seen, cache.means[layer], meter, value_means)
     else:
-        out = attend_tiles(form, turned, keys, values, cache.means[layer], rule)
+        out = attention.attend(form, *seen)
     out = out.transpose(0, 1).reshape(x.shape[0], -1)
     return project(out, matrix("self_attn.o_proj"), weights.get(prefix + "self_attn.o_proj.bias"))
 

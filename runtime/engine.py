@@ -16,20 +16,20 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from longctx.kernels.blocks import TILE, Rule
 from longctx.kernels.linear import FEW_ROWS
 from longctx.runtime.config import ModelConfig, foreign_reason, load_config
 from longctx.runtime.decoder import Decoder, build_decoder, forward
 from longctx.runtime.errors import ModelError
+from longctx.runtime.extension import extend
+from longctx.runtime.fidelity import RecallMeter
 from longctx.runtime.kv_cache import KVCache
 from longctx.runtime.lookup import guessed
 from longctx.runtime.numerics import Numerics, choose_numerics
 from longctx.runtime.sampling import Sampling, choose_token
+from longctx.runtime.sight import Sight, decode_rule, prefill_rule
 from longctx.runtime.weights import open_weights
 
 STEP_SIZE = 2048
-# Tokens read ahead of an answer: with the one before them as many rows as are multiplied together.
-GUESSED = FEW_ROWS - 1
 
 Progress = Callable[[int, int], None]
 """Told the tokens read so far and the tokens of the prompt."""
@@ -38,12 +38,14 @@ Progress = Callable[[int, int], None]
 class Reader(Protocol):
     """A model with a memory of what it has read.
 
-    `grid` is the tokens that are read alike only together: Steps end on it.
+    `grid` is the tokens that are read alike only together: Steps end on it. `most_rows` is how many
+    tokens of an answer are read at once for little more than one of them.
     """
 
     numerics: Numerics
     capacity: int
     grid: int
+    most_rows: int
 
     def read(self, token_ids: Tensor, on_part: Callable[[float], None], *, dense: bool) -> Tensor:
         """Returns float32 logits [V] after the last of `token_ids` [T], and remembers them."""
@@ -73,6 +75,11 @@ class Engine:
     def window(self) -> int:
         """The most tokens that prompt and answer may have together."""
         return self.reader.capacity
+
+    @property
+    def meter(self) -> RecallMeter | None:
+        """What was checked of sparse attention; None where the reader checks nothing."""
+        return getattr(self.reader, "meter", None)
 
     @torch.inference_mode()
     def generate(
@@ -212,7 +219,7 @@ class Engine:
 
     def _ahead(self, token: int, room: int) -> list[int]:
         """Returns the tokens that may follow `token`, since they did where this was read before."""
-        count = min(GUESSED, room)
+        count = min(self.reader.most_rows - 1, room)
         return guessed(self._ids[: self._length], token, count) if count > 0 else []
 
     def _remember(self, token_ids: list[int]) -> None:
@@ -232,9 +239,17 @@ class DecoderReader:
         """Make room for `capacity` tokens."""
         self.decoder = decoder
         self.numerics = decoder.numerics
+        self.meter = decoder.meter
         self.capacity = capacity
-        self.cache = KVCache(decoder.config, capacity, decoder.numerics.dtype)
-        self.grid = TILE if decoder.rule else 1
+        self.cache = KVCache(
+            decoder.config,
+            capacity,
+            decoder.numerics.dtype,
+            value_means=decoder.has_stand_ins,
+        )
+        self.grid = decoder.rule.grid if decoder.rule else 1
+        # a decoded token chooses its Blocks alone
+        self.most_rows = 1 if decoder.decode_rule else FEW_ROWS
 
     def read(self, token_ids: Tensor, on_part: Callable[[float], None], *, dense: bool) -> Tensor:
         """Returns float32 logits [V] after the last of `token_ids` [T], and remembers them."""
@@ -264,38 +279,47 @@ def load_engine(
     window: int | None = None,
     numerics: str = "auto",
     num_threads: int | None = None,
-    sparse: bool = False,
+    sight: Sight | None = None,
     on_notice: Callable[[str], None] = lambda text: None,
 ) -> Engine:
     """Returns an Engine for the model in `directory`, in Hugging Face layout.
 
     `window` is the room for prompt and answer in tokens, the model's native window unless given.
-    With `sparse`, prompts attend to the Blocks that the Rule chooses. `on_notice` is told, in a
-    sentence, when the model has to run through transformers.
+    `sight` says what tokens attend to, everything within the model's own window unless given.
+    `on_notice` is told, in a sentence, when the model has to run through transformers.
 
     Raises:
-        ModelError: the files are missing or malformed, or no such `numerics`.
+        ModelError: the files are missing or malformed, or no such `numerics` or `sight`.
     """
     if num_threads is not None:
         torch.set_num_threads(num_threads)
-    chosen = choose_numerics(numerics)
+    chosen, sight = choose_numerics(numerics), sight or Sight()
     reason = foreign_reason(directory)
     if reason is not None:
         from longctx.runtime.foreign import load_foreign_reader
 
+        if sight != Sight():
+            raise ModelError(
+                f"{directory.name} runs through transformers ({reason}): it attends densely, "
+                "within its own window",
+                "leave out --attention, --decoding, --extend and --fidelity",
+            )
         on_notice(f"{directory.name} runs through transformers, dense and slower: {reason}")
         return Engine(load_foreign_reader(directory, window, chosen))
-    config = load_config(directory)
-    return Engine(own_reader(config, directory, window, chosen, Rule() if sparse else None))
+    return Engine(own_reader(load_config(directory), directory, window, chosen, sight))
 
 
 def own_reader(
-    config: ModelConfig,
-    directory: Path,
-    window: int | None,
-    numerics: Numerics,
-    rule: Rule | None = None,
+    config: ModelConfig, directory: Path, window: int | None, numerics: Numerics, sight: Sight
 ) -> DecoderReader:
     """Returns the own decoder over the memory-mapped weights in `directory`."""
-    decoder = build_decoder(config, open_weights(directory), numerics, rule=rule)
+    config = extend(config, sight.extend, sight.window)
+    decoder = build_decoder(
+        config,
+        open_weights(directory),
+        numerics,
+        rule=prefill_rule(sight, config, directory),
+        decode_rule=decode_rule(sight),
+        temperature_length=sight.temperature_length,
+    )
     return DecoderReader(decoder, min(window or config.native_window, config.window))

@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
+from longctx.kernels.linear import FEW_ROWS
 from longctx.runtime.config import read_json
 from longctx.runtime.errors import ModelError
 from longctx.runtime.numerics import Numerics
@@ -23,6 +24,7 @@ class ForeignReader:
         self.model = model
         self.capacity = capacity
         self.grid = 1
+        self.most_rows = FEW_ROWS
         self.numerics = numerics
         self._cache = DynamicCache(config=model.config)
         self._length = 0

@@ -17,8 +17,10 @@ class KVCache:
     the system as tokens are written: room that is never used costs nothing.
     """
 
-    def __init__(self, config: ModelConfig, capacity: int, dtype: torch.dtype) -> None:
-        """Make room for `capacity` tokens."""
+    def __init__(
+        self, config: ModelConfig, capacity: int, dtype: torch.dtype, *, value_means: bool = False
+    ) -> None:
+        """Make room for `capacity` tokens, and with `value_means` for those of Blocks' values."""
         shape = (config.num_kv_heads, capacity, config.head_dim)
         self.capacity = capacity
         self.length = 0
@@ -26,6 +28,9 @@ class KVCache:
         self.values = [torch.empty(shape, dtype=dtype) for _ in range(config.num_layers)]
         blocks = (config.num_kv_heads, capacity // BLOCK, config.head_dim)
         self.means = [torch.empty(blocks) for _ in range(config.num_layers)]
+        self.value_means = (
+            [torch.empty(blocks) for _ in range(config.num_layers)] if value_means else None
+        )
 
     def write(self, layer: int, start: int, keys: Tensor, values: Tensor) -> None:
         """Put keys and values [T, G, D] at the positions from `start` on."""
@@ -37,6 +42,9 @@ class KVCache:
         if last > first:
             whole = self.keys[layer][:, first * BLOCK : last * BLOCK]
             self.means[layer][:, first:last] = block_means(whole)
+            if self.value_means is not None:
+                whole = self.values[layer][:, first * BLOCK : last * BLOCK]
+                self.value_means[layer][:, first:last] = block_means(whole)
 
     def until(self, layer: int, end: int) -> tuple[Tensor, Tensor]:
         """Returns the keys and values of the first `end` tokens, each [G, end, D], in place."""

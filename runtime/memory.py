@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from longctx.kernels.blocks import BLOCK
 from longctx.kernels.narrow import bits_needed, fits, narrow_bytes
 from longctx.runtime.config import ModelConfig
 from longctx.runtime.errors import OutOfMemory
@@ -67,10 +68,17 @@ def plan_memory(
     return MemoryPlan(
         process_bytes=PROCESS_BYTES,
         weights_bytes=stored_bytes - idle_bytes + _narrow_bytes(config, directory, numerics),
-        cache_bytes=config.cache_bytes_per_token(item_bytes) * num_tokens,
+        cache_bytes=config.cache_bytes_per_token(item_bytes) * num_tokens
+        + _means_bytes(config, num_tokens),
         workspace_bytes=upcast + _activation_bytes(config, step, item_bytes),
         available_bytes=available_bytes(),
     )
+
+
+def _means_bytes(config: ModelConfig, num_tokens: int) -> int:
+    """Returns the bytes of the mean keys, float32, that the KVCache keeps for every Block."""
+    floats = config.num_layers * config.num_kv_heads * config.head_dim
+    return 4 * floats * (num_tokens // BLOCK)
 
 
 def _layer_parameters(config: ModelConfig) -> int:

@@ -38,6 +38,7 @@ class ScriptedModel(Model):
 
     stop_ids = frozenset({0})
     sampling = None
+    meter = None
 
     def count(self, text: str) -> int:
         return len(text.split())

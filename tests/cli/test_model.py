@@ -78,3 +78,30 @@ def test_a_window_that_does_not_fit_this_machine_is_5(run, tiny, monkeypatch):
     assert (code, out) == (5, "")
     assert "at its peak" in err
     assert "--window" in err
+
+
+@pytest.mark.parametrize(
+    ("options", "window"),
+    [
+        (["--window", "4000"], "2,048"),
+        (["--window", "4000", "--extend", "dca"], "4,000"),
+        (["--extend", "yarn"], "8,192"),
+        (["--extend", "dca"], "65,536"),
+    ],
+)
+def test_an_extension_widens_the_window(run, tiny, options, window):
+    code, out, err = run("plan", "a.txt", "--model", tiny, *options)
+    assert code == 0, err
+    assert f"window    {window} tokens\n" in out
+
+
+def test_a_sparse_run_past_the_native_window_says_what_it_kept(run, tiny, tmp_path):
+    (tmp_path / "work" / "a.txt").write_text("The fox came down at dusk.\n" * 1_200)
+    argv = ("ask", "a.txt", "-q", "Who came?", "--model", tiny, "--max-tokens", "2")
+    modes = ("--extend", "dca", "--attention", "blocks", "--threads", "1", "--format", "json")
+    code, out, err = run(*argv, *modes)
+    assert code == 0, err
+    found = json.loads(out)["usage"]
+    assert found["tokens_read"] > 9_000
+    assert 0 < found["recall"]["least"] <= found["recall"]["median"] <= 1.001
+    assert found["recall"]["checked"] > 0 and "of full attention kept" in err

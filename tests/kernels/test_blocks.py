@@ -9,14 +9,15 @@ from longctx.kernels import attention, reference
 from longctx.kernels.blocks import (
     BLOCK,
     TILE,
-    Rule,
-    attend_chosen,
+    BlockRule,
+    Chosen,
     block_means,
     choose_blocks,
     predicted_mass,
 )
 from longctx.kernels.dual_chunk import DualChunk
 from longctx.kernels.rope import angles, inverse_frequencies, rotate
+from longctx.kernels.sparse import attend_chosen
 
 FORMS = [attention.flash, attention.tiled]
 
@@ -44,7 +45,7 @@ def test_chosen_blocks_equal_the_reference(form, H, G, T, N, D):
     chosen = torch.rand(G, N, generator=torch.Generator().manual_seed(N)) < 0.4
     chosen[0] &= torch.arange(N) > 1
     chosen[-1] = False
-    got = attend_chosen(form, [(0, keys.shape[1], q)], keys, values, chosen)
+    got = attend_chosen(form, [(0, keys.shape[1], q)], keys, values, Chosen(chosen))[0]
     expected = reference.chosen_attention(q, keys, values, seen_by_token(chosen, T))
     torch.testing.assert_close(got, expected, atol=1e-5, rtol=1e-5)
 
@@ -53,7 +54,7 @@ def test_chosen_blocks_equal_the_reference(form, H, G, T, N, D):
 def test_all_blocks_are_dense_attention(form):
     q, keys, values = random_qkv(6, 2, TILE, 12 * BLOCK + TILE, 64)
     every = torch.ones(2, 12, dtype=torch.bool)
-    got = attend_chosen(form, [(0, keys.shape[1], q)], keys, values, every)
+    got = attend_chosen(form, [(0, keys.shape[1], q)], keys, values, Chosen(every))[0]
     torch.testing.assert_close(got, reference.attention(q, keys, values), atol=1e-5, rtol=1e-5)
 
 
@@ -75,7 +76,7 @@ def test_all_blocks_through_the_views_of_chunks_are_dual_chunk_attention():
     assert len(views) == 3
     cached = turned(keys, numbers.key_positions(torch.arange(num_tokens)))
     every = torch.ones(2, start // BLOCK, dtype=torch.bool)
-    got = attend_chosen(attention.flash, views, cached, values, every)
+    got = attend_chosen(attention.flash, views, cached, values, Chosen(every))[0]
     expected = reference.dual_chunk_attention(q, keys, values, frequencies, numbers)
     torch.testing.assert_close(got, expected, atol=2e-5, rtol=2e-5)
     mass = predicted_mass(views, block_means(cached)[:, : start // BLOCK])
@@ -98,13 +99,14 @@ def test_a_block_that_answers_the_queries_is_predicted():
     mass = predicted_mass([(0, keys.shape[1], q)], block_means(keys)[:, :32])
     torch.testing.assert_close(mass.sum(-1), torch.ones(2))
     assert mass.argmax(-1).tolist() == [11, 11]
-    chosen = choose_blocks(mass, Rule(max_keys=5 * BLOCK, sinks=1, window=2))
+    chosen = choose_blocks(mass, BlockRule(max_keys=5 * BLOCK, sinks=1, window=2))
     assert chosen[:, 11].all() and chosen[:, 0].all() and chosen[:, -2:].all()
 
 
 @pytest.mark.parametrize("num_blocks", [1, 2, 5, 64, 301])
 @pytest.mark.parametrize(
-    "rule", [Rule(), Rule(640, 0.9, 1, 2), Rule(64, 0.5, 0, 0), Rule(10**9, 1.0)]
+    "rule",
+    [BlockRule(), BlockRule(640, 0.9, 1, 2), BlockRule(64, 0.5, 0, 0), BlockRule(10**9, 1.0)],
 )
 def test_a_choice_keeps_to_its_rule(num_blocks, rule):
     generator = torch.Generator().manual_seed(num_blocks)
@@ -130,5 +132,5 @@ def test_a_choice_keeps_to_its_rule(num_blocks, rule):
 
 def test_the_whole_mass_is_everything():
     mass = torch.full((1, 50), 0.02)
-    assert choose_blocks(mass, Rule(max_keys=10**9, mass=1.0, sinks=1, window=1)).all()
+    assert choose_blocks(mass, BlockRule(max_keys=10**9, mass=1.0, sinks=1, window=1)).all()
     assert not math.isnan(float(mass.sum()))

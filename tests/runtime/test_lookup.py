@@ -40,7 +40,7 @@ def test_a_guess_may_run_into_the_answer_itself():
 class Parrot:
     """A Reader whose likeliest next token is a fixed function of the last two."""
 
-    capacity, grid, numerics = 512, 1, None
+    capacity, grid, numerics, most_rows = 512, 1, None, 4
 
     def __init__(self, table):
         self.table, self.read_ids, self.passes = table, [], 0
@@ -118,6 +118,6 @@ def test_greedy_answers_of_a_model_are_the_same_with_guesses_and_without(tiny_en
         ids = torch.randint(0, 40, (30,), generator=seeded).tolist() * 3
         with_guesses = list(tiny_engine.generate(ids, max_tokens=40))
         with monkeypatch.context() as patch:
-            patch.setattr("longctx.runtime.engine.GUESSED", 0)
+            patch.setattr(tiny_engine.reader, "most_rows", 1)
             assert list(tiny_engine.generate(ids, max_tokens=40)) == with_guesses
     assert tiny_engine.num_guessed > 0

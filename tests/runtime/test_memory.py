@@ -3,6 +3,7 @@ import torch
 
 from longctx.runtime.config import load_config
 from longctx.runtime.errors import OutOfMemory
+from longctx.runtime.kv_cache import KVCache
 from longctx.runtime.memory import MemoryPlan, available_bytes, gib, plan_memory
 from longctx.runtime.numerics import Numerics
 
@@ -15,11 +16,17 @@ def plan(directory, num_tokens, dtype):
 
 def test_the_cache_grows_with_the_tokens_and_the_workspace_does_not(tiny_model_dir):
     directory = tiny_model_dir("qwen2")
-    short, long = plan(directory, 1000, torch.float32), plan(directory, 9000, torch.float32)
-    per_token = load_config(directory).cache_bytes_per_token(4)
-    assert long.cache_bytes - short.cache_bytes == 8000 * per_token
+    short, long = plan(directory, 1024, torch.float32), plan(directory, 9024, torch.float32)
+    config = load_config(directory)
+    cache = KVCache(config, 9024, torch.float32)
+    held = [*cache.keys, *cache.values, *cache.means]
+    assert long.cache_bytes == sum(t.numel() * t.element_size() for t in held)
+    # one mean for 64 keys, and as many values without one
+    assert (
+        long.cache_bytes - short.cache_bytes == 8000 * config.cache_bytes_per_token(4) * 129 / 128
+    )
     assert long.workspace_bytes == short.workspace_bytes
-    assert long.peak_bytes - short.peak_bytes == 8000 * per_token
+    assert long.peak_bytes - short.peak_bytes == long.cache_bytes - short.cache_bytes
 
 
 def test_what_does_not_fit_is_refused_with_both_numbers():

@@ -3,13 +3,13 @@
 import pytest
 import torch
 
-from longctx.kernels.blocks import Rule
-from longctx.runtime.config import load_config
-from longctx.runtime.engine import Engine, load_engine, own_reader
-from longctx.runtime.numerics import choose_numerics
+from longctx.kernels.blocks import BlockRule
+from longctx.runtime.engine import load_engine
+from longctx.runtime.sight import Sight
 
-EVERYTHING = Rule(max_keys=10**9, mass=1.0, dense_until=0)
-LITTLE = Rule(max_keys=256, mass=0.9, sinks=1, window=2, dense_until=256)
+EVERYTHING = "blocks:max_keys=1000000000,mass=1.0,dense_below=0"
+LITTLE = "blocks:max_keys=256,mass=0.9,sinks=1,window=2,dense_below=256"
+LEAST = "blocks:max_keys=64,mass=0.1,sinks=1,window=1,dense_below=0"
 
 
 @pytest.fixture(scope="module")
@@ -22,9 +22,10 @@ def random_ids(count, seed=0):
     return torch.randint(0, 500, (count,), generator=generator).tolist()
 
 
-def engine_of(directory, rule, step_size=2048):
-    reader = own_reader(load_config(directory), directory, None, choose_numerics("float32"), rule)
-    return Engine(reader, step_size)
+def engine_of(directory, attention="dense", step_size=2048, **sight):
+    engine = load_engine(directory, numerics="float32", sight=Sight(attention, **sight))
+    engine.step_size = step_size
+    return engine
 
 
 @torch.inference_mode()
@@ -40,13 +41,13 @@ def distance(got, expected):
 def test_with_all_blocks_it_is_dense(directory, num_tokens):
     ids = random_ids(num_tokens)
     sparse = logits(engine_of(directory, EVERYTHING), ids)
-    assert distance(sparse, logits(engine_of(directory, None), ids)) < 1e-5
+    assert distance(sparse, logits(engine_of(directory), ids)) < 1e-5
 
 
 def test_with_few_blocks_it_is_not(directory):
     ids = random_ids(1500)
     sparse = logits(engine_of(directory, LITTLE), ids)
-    assert distance(sparse, logits(engine_of(directory, None), ids)) > 1e-4
+    assert distance(sparse, logits(engine_of(directory), ids)) > 1e-4
 
 
 @pytest.mark.parametrize("step_size", [128, 200, 512, 1000])
@@ -86,9 +87,9 @@ def test_a_kept_prefix_is_read_once(directory):
 def test_the_question_sees_everything(directory):
     """A prompt that is all question is dense."""
     ids = random_ids(900)
-    sparse = engine_of(directory, Rule(max_keys=64, mass=0.1, sinks=1, window=1, dense_until=0))
-    assert distance(logits(sparse, ids, 0), logits(engine_of(directory, None), ids)) < 1e-5
-    assert distance(logits(sparse, ids), logits(engine_of(directory, None), ids)) > 1e-3
+    sparse = engine_of(directory, LEAST)
+    assert distance(logits(sparse, ids, 0), logits(engine_of(directory), ids)) < 1e-5
+    assert distance(logits(sparse, ids), logits(engine_of(directory), ids)) > 1e-3
 
 
 def test_what_follows_changes_nothing_up_to_the_last_whole_tile(directory):
@@ -112,5 +113,5 @@ def test_means_of_blocks_survive_truncation(directory):
 
 
 def test_it_is_asked_for_by_name(directory):
-    assert load_engine(directory, sparse=True).reader.decoder.rule == Rule()
-    assert load_engine(directory).reader.decoder.rule is None
+    assert engine_of(directory, "blocks").reader.decoder.rule == BlockRule()
+    assert engine_of(directory).reader.decoder.rule is None

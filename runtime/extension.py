@@ -1,0 +1,72 @@
+"""Reading past the native window with a model whose makers do not stretch it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from longctx.runtime.config import ModelConfig, rope_kind
+from longctx.runtime.errors import ModelError
+
+NAMES = ("none", "dca", "yarn")
+
+# The most native windows that are read: a million tokens of a model trained for 32,768.
+MOST = 32
+# What Qwen documents for its models of 32,768 tokens; more stretch costs accuracy near by.
+YARN_FACTOR = 4
+
+
+def extend(config: ModelConfig, name: str, window: int | None = None) -> ModelConfig:
+    """Returns the ModelConfig as it reads past its native window, by the extension called `name`.
+
+    "dca" cuts the text into Chunks of the native window, a quarter of it the local size: the same
+    for every window, up to `MOST` native ones. "yarn" stretches by the least power of two that
+    holds `window`, `YARN_FACTOR` unless given: the same token is another one under another factor,
+    so it is never left to the length of a prompt. A model that its makers stretch this way already
+    keeps their numbers.
+
+    Raises:
+        ModelError: there is no such extension, or its makers stretch the model another way.
+    """
+    if name not in NAMES:
+        raise ModelError(f"extension {name!r} is not one of {', '.join(NAMES)}")
+    own = _own_extension(config)
+    if name == "none" or name == own:
+        return config
+    if own != "none":
+        raise ModelError(
+            f"the model is stretched by its own {own}, it cannot be read with {name}",
+            "leave out --extend",
+        )
+    native = config.native_window
+    if name == "dca":
+        sizes = native, native // 4
+        return replace(config, dual_chunk=sizes, window=MOST * native)
+    if rope_kind(config.rope_scaling) != "default":
+        raise ModelError(
+            f"the model's rope type is {rope_kind(config.rope_scaling)!r}, yarn needs a plain one",
+            "use --extend dca",
+        )
+    factor = _factor(native, window)
+    scaling = {
+        "rope_type": "yarn",
+        "factor": float(factor),
+        "original_max_position_embeddings": native,
+    }
+    return replace(config, rope_scaling=scaling, window=factor * native)
+
+
+def _own_extension(config: ModelConfig) -> str:
+    """Returns the extension that the makers of a model chose for it."""
+    if config.dual_chunk:
+        return "dca"
+    return "yarn" if rope_kind(config.rope_scaling) == "yarn" else "none"
+
+
+def _factor(native: int, window: int | None) -> int:
+    """Returns the least power of two, up to `MOST`, whose stretch holds `window`."""
+    if window is None:
+        return YARN_FACTOR
+    factor = 1
+    while factor * native < window and factor < MOST:
+        factor *= 2
+    return factor

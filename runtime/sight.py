@@ -1,0 +1,142 @@
+"""Sight: what the tokens of a prompt see, how far back, and which of the keys in reach."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+from longctx.kernels.blocks import BlockRule, tri_shape
+from longctx.kernels.sparse import Rule
+from longctx.kernels.vertical_slash import VerticalSlashRule
+from longctx.runtime.config import ModelConfig, read_json
+from longctx.runtime.errors import ModelError
+
+ATTENTIONS = ("dense", "blocks", "vertical-slash", "tri-shape")
+DECODINGS = ("dense", "blocks")
+
+R = TypeVar("R", BlockRule, VerticalSlashRule)
+
+# A decoded token sees everything before this position.
+DECODE_DENSE_BELOW = 32_768
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """How a model attends.
+
+    `attention` names the mode of the documents, which may be followed by values of its Rule:
+    "blocks:max_keys=8192,mass=0.95". `decoding` is the mode of written tokens, `extend` how
+    positions go on past the native window, up to `window`. With `fidelity` tiles of blocks get as
+    many as this recall takes. `temperature_length` is for the published rule of Dual Chunk
+    Attention, which sharpens all rows by the length of the whole prompt.
+    """
+
+    attention: str = "dense"
+    decoding: str = "dense"
+    extend: str = "none"
+    window: int | None = None
+    fidelity: float | None = None
+    temperature_length: int | None = None
+
+
+def prefill_rule(sight: Sight, config: ModelConfig, directory: Path) -> Rule | None:
+    """Returns the Rule of a prompt's documents, None where they attend densely.
+
+    Raises:
+        ModelError: there is no such mode, or a value that its Rule does not have.
+    """
+    name, _, values = sight.attention.partition(":")
+    if name not in ATTENTIONS:
+        raise ModelError(f"attention {name!r} is not one of {', '.join(ATTENTIONS)}")
+    if sight.fidelity is not None:
+        if name != "blocks":
+            raise ModelError(f"a wanted fidelity is for --attention blocks, not {name}")
+        if not 0 < sight.fidelity <= 1:
+            raise ModelError(f"fidelity is {sight.fidelity}, expected above 0, at most 1")
+    if name == "dense":
+        return None
+    if name == "vertical-slash":
+        rule = VerticalSlashRule(budgets=head_budgets(config, directory))
+        return _with_values(rule, values)
+    start = BlockRule(fidelity=sight.fidelity) if name == "blocks" else tri_shape()
+    return _with_values(start, values)
+
+
+def decode_rule(sight: Sight) -> BlockRule | None:
+    """Returns the Rule of decoded tokens, None where they attend densely.
+
+    Raises:
+        ModelError: there is no such mode, or a value that its Rule does not have.
+    """
+    name, _, values = sight.decoding.partition(":")
+    if name not in DECODINGS:
+        raise ModelError(f"decoding {name!r} is not one of {', '.join(DECODINGS)}")
+    if name == "dense":
+        return None
+    return _with_values(BlockRule(dense_below=DECODE_DENSE_BELOW), values)
+
+
+def head_budgets(config: ModelConfig, directory: Path) -> Sequence[Sequence[tuple[int, int]]]:
+    """Returns the columns and diagonals of every head of every layer, as shipped with the model.
+
+    Qwen ships a list of layers, each an object from the number of a head to ["vertical_and_slash",
+    columns, diagonals, score], in a file of its own or in `config.json`. Empty without either.
+
+    Raises:
+        ModelError: it is there and holds something else.
+    """
+    chunks = read_json(directory / "config.json").get("dual_chunk_attention_config") or {}
+    path = directory / "sparse_attention_config.json"
+    listed = chunks.get("sparse_attention_config")
+    if listed is None and path.is_file():
+        listed = _read_list(path)
+    if listed is None:
+        return ()
+    try:
+        return [
+            [_budget(layer[str(head)]) for head in range(config.num_heads)]
+            for layer in (listed[index] for index in range(config.num_layers))
+        ]
+    except (KeyError, IndexError, TypeError, ValueError) as error:
+        raise ModelError(
+            f"{directory}: sparse_attention_config holds no "
+            f"['vertical_and_slash', columns, diagonals, score] for each of {config.num_heads} "
+            f"heads of {config.num_layers} layers: {error!r}"
+        ) from error
+
+
+def _read_list(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{path} cannot be read: {error}") from error
+
+
+def _budget(entry: Sequence[Any]) -> tuple[int, int]:
+    kind, vertical, slash = entry[:3]
+    if kind != "vertical_and_slash":
+        raise ValueError(f"a head of type {kind!r}")
+    return int(vertical), int(slash)
+
+
+def _with_values(rule: R, text: str) -> R:
+    """Returns the Rule with the values of "name=number,name=number"."""
+    known: Mapping[str, type] = {
+        item.name: type(getattr(rule, item.name))
+        for item in fields(rule)
+        if isinstance(getattr(rule, item.name), int | float)
+    }
+    changes = {}
+    for word in filter(None, text.split(",")):
+        name, _, number = word.partition("=")
+        try:
+            changes[name] = known[name](number)
+        except (KeyError, ValueError) as error:
+            raise ModelError(
+                f"{word!r} is no value of this attention, expected NAME=NUMBER with a NAME of "
+                f"{', '.join(known)}"
+            ) from error
+    return replace(rule, **changes)
