@@ -262,7 +262,7 @@ def _attend(
 
 @triton.jit
 def _turned(q, cos, sin, turn, mask, scale, HALF: tl.constexpr):
-    """The two halves of the queries rotated and scaled; read anew, since no register is to spare."""
+    """The two halves of the queries rotated and scaled; read anew: no register is to spare."""
     first = tl.load(q, mask=mask, other=0.0)
     second = tl.load(q + HALF, mask=mask, other=0.0)
     c = tl.load(cos + turn, mask=mask, other=0.0) * scale

@@ -22,11 +22,12 @@ RANGES = 3
 class Turns:
     """What the kernels must know of T rows that lie in one Chunk, all on one device.
 
-    `bounds` is int32 [3]: the first key of the range succ, that of intra, and the position of the
-    first row. `cos` and `sin` turn the queries, float32 [3, T, D / 2] for inter, succ and intra,
+    `borders` are the first key of the range succ, that of intra, and the position of the first
+    row; `bounds` is the same for the kernels, int32 [3]. `cos` and `sin` turn the queries, float32 [3, T, D / 2] for inter, succ and intra,
     the temperature of each row in them; `key_cos` and `key_sin` [T, D / 2] turn the keys.
     """
 
+    borders: tuple[int, int, int]
     bounds: Tensor
     cos: Tensor
     sin: Tensor
@@ -39,7 +40,7 @@ class Turns:
         return self.cos.shape[1]
 
     def copy_(self, other: Turns) -> None:
-        """Take over the values of `other`, in place, for kernels that hold these addresses."""
+        """Take over the tensors of `other`, in place, for kernels that hold these addresses."""
         for name in ("bounds", "cos", "sin", "key_cos", "key_sin"):
             getattr(self, name).copy_(getattr(other, name))
 
@@ -65,6 +66,7 @@ def make_turns(
     cos, sin = angles(frequencies, at.flatten().to(device))
     shape = (RANGES, num_tokens, -1)
     key_cos, key_sin = angles(frequencies, reach.key_positions(positions).to(device))
-    borders = [0] * missing + [view.begin for view in views]
-    bounds = torch.tensor([*borders[1:], start], dtype=torch.int32).to(device)
-    return Turns(bounds, cos.view(shape) * factors, sin.view(shape) * factors, key_cos, key_sin)
+    succ, intra = ([0] * missing + [view.begin for view in views])[1:]
+    borders = (succ, intra, start)
+    bounds = torch.tensor(borders, dtype=torch.int32).to(device)
+    return Turns(borders, bounds, cos.view(shape) * factors, sin.view(shape) * factors, key_cos, key_sin)

@@ -77,16 +77,15 @@ def test_plain_attention_equals_the_reference(start, num_queries, H, G, D):
     close(got, reference.attention(turned(q, start), turned(keys, 0), values))
 
 
-@pytest.mark.parametrize("D", [64, 128])
 @pytest.mark.parametrize(
-    ("start", "num_queries"),
+    ("start", "num_queries", "D"),
     [
-        (0, 200),  # the first Chunk
-        (384, 128),  # where the second begins: intra and succ
-        (384 + 301, 83),  # up to its very end
-        (768, 40),  # where the third begins: all three ranges
-        (3 * 384 + 130, 7),
-        (3 * 384 - 1, 1),
+        (0, 140, 64),  # the first Chunk
+        (384, 128, 64),  # where the second begins: intra and succ
+        (384 + 301, 83, 128),  # up to its very end
+        (768, 40, 64),  # where the third begins: all three ranges
+        (3 * 384 + 130, 7, 128),
+        (3 * 384 - 1, 1, 64),
     ],
 )
 def test_every_range_of_dual_chunk_attention_equals_the_reference(start, num_queries, D):
@@ -94,9 +93,10 @@ def test_every_range_of_dual_chunk_attention_equals_the_reference(start, num_que
     close(got, reference.dual_chunk_attention(*inputs, NUMBERS))
 
 
-@pytest.mark.parametrize("start", [90, 384, 800, 1300])
-@pytest.mark.parametrize("num_queries", [1, 2, 16])
-@pytest.mark.parametrize("splits", [3, 8])
+@pytest.mark.parametrize(
+    ("start", "num_queries", "splits"),
+    [(90, 1, 3), (384, 2, 8), (800, 16, 3), (1300, 1, 8), (1270, 16, 5)],
+)
 def test_split_keys_equal_the_reference(start, num_queries, splits):
     got, lse, inputs = run(NUMBERS, start, num_queries, H=6, G=2, splits=splits)
     close(got, reference.dual_chunk_attention(*inputs, NUMBERS))
@@ -122,21 +122,21 @@ def random_lists(reach, start, num_queries, num_groups, share, seed):
     chosen = torch.rand(tiles, num_groups, most, generator=generator) < share
     index = torch.full((tiles, num_groups, most), -(2**31), dtype=torch.int32)
     ends = torch.zeros(tiles, num_groups, 3, dtype=torch.int32)
-    bounds = make_turns(reach, torch.ones(1), start, num_queries).bounds.tolist()
+    borders = make_turns(reach, torch.ones(1), start, num_queries).borders
     for tile in range(tiles):
         before = (first + tile) * TILE // BLOCK
         chosen[tile, :, before:] = False
         for group in range(num_groups):
             blocks = chosen[tile, group].nonzero()[:, 0]
             index[tile, group, : len(blocks)] = blocks
-            for part, border in enumerate([bounds[0], bounds[1], 2**30]):
+            for part, border in enumerate([*borders[:2], 2**30]):
                 ends[tile, group, part] = (blocks < border // BLOCK).sum()
     return Lists(index, ends), chosen
 
 
-@pytest.mark.parametrize("share", [0.0, 0.4, 1.0])
 @pytest.mark.parametrize(
-    ("start", "num_queries", "splits"), [(1024, 128, 1), (960, 77, 1), (1279, 3, 4)]
+    ("start", "num_queries", "splits", "share"),
+    [(640, 128, 1, 0.4), (576, 77, 1, 0.0), (703, 3, 4, 0.4), (576, 10, 1, 1.0)],
 )
 def test_lists_of_blocks_equal_the_reference(start, num_queries, splits, share):
     # one Chunk for everything: the reference of chosen Blocks knows no others
