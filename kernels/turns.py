@@ -23,8 +23,9 @@ class Turns:
     """What the kernels must know of T rows that lie in one Chunk, all on one device.
 
     `borders` are the first key of the range succ, that of intra, and the position of the first
-    row; `bounds` is the same for the kernels, int32 [3]. `cos` and `sin` turn the queries, float32 [3, T, D / 2] for inter, succ and intra,
-    the temperature of each row in them; `key_cos` and `key_sin` [T, D / 2] turn the keys.
+    row; `bounds` is the same for the kernels, int32 [3]. `cos` and `sin` turn the queries, float32
+    [3, T, D / 2] for inter, succ and intra, the temperature of each row in them; `key_cos` and
+    `key_sin` [T, D / 2] turn the keys.
     """
 
     borders: tuple[int, int, int]
@@ -69,4 +70,6 @@ def make_turns(
     succ, intra = ([0] * missing + [view.begin for view in views])[1:]
     borders = (succ, intra, start)
     bounds = torch.tensor(borders, dtype=torch.int32).to(device)
-    return Turns(borders, bounds, cos.view(shape) * factors, sin.view(shape) * factors, key_cos, key_sin)
+    return Turns(
+        borders, bounds, cos.view(shape) * factors, sin.view(shape) * factors, key_cos, key_sin
+    )
