@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from longctx.cli.options import Attention, ModelOptions
+from longctx.cli.options import Attention, Device, ModelOptions
 from longctx.cli.progress import Progress
 from longctx.cli.settings import Settings
 from longctx.prompts.template import load
@@ -51,6 +51,8 @@ class Model:
         """What a speed is remembered under: another choice of these is another speed."""
         options = self.options
         sparse = "" if options.attention is Attention.dense else f" {options.attention.value}"
+        if options.device is not Device.cpu:
+            return f"{self.name} {options.device.value}{sparse}"
         return f"{self.name} {options.numerics.value}{sparse} {options.threads or 'all'} threads"
 
     @property
@@ -121,7 +123,8 @@ class Model:
         """
         from longctx.runtime.engine import load_engine
 
-        memory = self.plan(num_tokens)
+        on_cpu = self.options.device is Device.cpu
+        memory = self.plan(num_tokens) if on_cpu else None
         if memory is not None:
             memory.check()
         return load_engine(
@@ -130,6 +133,7 @@ class Model:
             numerics=self.options.numerics.value,
             num_threads=self.options.threads,
             sparse=self.options.attention is Attention.blocks,
+            device=self.options.device.value,
             on_notice=on_notice,
         )
 

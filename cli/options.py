@@ -33,6 +33,13 @@ class Numerics(StrEnum):
     bfloat16 = "bfloat16"
 
 
+class Device(StrEnum):
+    """Where the model runs."""
+
+    cpu = "cpu"
+    cuda = "cuda"
+
+
 class Attention(StrEnum):
     """Which earlier tokens a token of the documents attends to; those of a question see all."""
 
@@ -111,6 +118,7 @@ class ModelOptions:
     attention: Annotated[
         Attention, typer.Option(help="What documents attend to: all, or chosen blocks.")
     ] = Attention.dense
+    device: Annotated[Device, typer.Option(help="Where the model runs.")] = Device.cpu
 
 
 @dataclass(frozen=True, slots=True)

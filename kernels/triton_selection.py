@@ -94,7 +94,7 @@ def lists_of(scores: Tensor, turns: Turns, rule: Rule) -> Lists:
         PAST=padded,
         TILE=TILE,
         BLOCK=BLOCK,
-        num_warps=min(16, max(1, padded // 256)),
+        num_warps=min(32, max(1, padded // 256)),
     )
     return Lists(index, ends)
 
@@ -182,10 +182,11 @@ def _choose(
         mass += weight / (tl.maximum(tl.sum(weight, 0), 1e-30) * GROUP)
 
     forced = there & ((block < sinks) | (block >= before - window))
-    free = there & (block >= sinks) & (block < before - window)
     left = 1.0 - tl.sum(tl.where(forced, mass, 0.0), 0)
     room = most - tl.sum(forced.to(tl.int32), 0)
-    bits = tl.where(free, mass.to(tl.int32, bitcast=True), -1)
+    # less than any mass, as a number and by its bits, is what there is no choice about
+    mass = tl.where(there & (block >= sinks) & (block < before - window), mass, -1.0)
+    bits = mass.to(tl.int32, bitcast=True)
     low, high = tl.zeros([], tl.int32), tl.full([], ONE + 1, tl.int32)
     for _ in range(30):
         middle = (low + high) // 2
@@ -199,7 +200,8 @@ def _choose(
     rank = tl.cumsum(equal.to(tl.int32), 0) - 1
     left_out = left - tl.sum(tl.where(better, mass, 0.0), 0) - rank * mass
     room -= tl.sum(better.to(tl.int32), 0)
-    chosen = forced | better | (equal & (left_out > may_be_left) & (rank < room))
+    chosen = better | (equal & (left_out > may_be_left) & (rank < room))
+    chosen = chosen | (block < sinks) | (block >= before - window)
     torn = (tile_start < start) | (tile_start + TILE > start + num_tokens)
     whole = torn | (tile_start < dense_until)
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from longctx.kernels.blocks import TILE, Rule
+from longctx.runtime.accelerator import check_device
 from longctx.runtime.config import ModelConfig, foreign_reason, load_config
 from longctx.runtime.decoder import Decoder, build_decoder, forward
 from longctx.runtime.errors import ModelError
@@ -229,17 +230,20 @@ def load_engine(
     numerics: str = "auto",
     num_threads: int | None = None,
     sparse: bool = False,
+    device: str = "cpu",
     on_notice: Callable[[str], None] = lambda text: None,
 ) -> Engine:
     """Returns an Engine for the model in `directory`, in Hugging Face layout.
 
     `window` is the room for prompt and answer in tokens, the model's native window unless given.
-    With `sparse`, prompts attend to the Blocks that the Rule chooses. `on_notice` is told, in a
-    sentence, when the model has to run through transformers.
+    With `sparse`, prompts attend to the Blocks that the Rule chooses. `device` is "cpu" or "cuda".
+    `on_notice` is told, in a sentence, when the model has to run through transformers.
 
     Raises:
-        ModelError: the files are missing or malformed, or no such `numerics`.
+        ModelError: the files are missing or malformed, or no such `numerics` or `device`.
+        OutOfMemory: the GPU is too small.
     """
+    place = check_device(device)
     if num_threads is not None:
         torch.set_num_threads(num_threads)
     chosen = choose_numerics(numerics)
@@ -247,10 +251,18 @@ def load_engine(
     if reason is not None:
         from longctx.runtime.foreign import load_foreign_reader
 
-        on_notice(f"{directory.name} runs through transformers, dense and slower: {reason}")
+        where = " and on the CPU" if place.type == "cuda" else ""
+        on_notice(f"{directory.name} runs through transformers{where}, dense and slower: {reason}")
         return Engine(load_foreign_reader(directory, window, chosen))
-    config = load_config(directory)
-    return Engine(own_reader(config, directory, window, chosen, Rule() if sparse else None))
+    config, rule = load_config(directory), Rule() if sparse else None
+    if place.type == "cuda":
+        from longctx.runtime.device_reader import STEP_SIZE as DEVICE_STEP
+        from longctx.runtime.device_reader import load_device_reader
+
+        capacity = min(window or config.native_window, config.window)
+        weights = open_weights(directory)
+        return Engine(load_device_reader(config, weights, place, capacity, rule), DEVICE_STEP)
+    return Engine(own_reader(config, directory, window, chosen, rule))
 
 
 def own_reader(
