@@ -140,7 +140,7 @@ def _fits(config: Mapping[str, Any], args: Mapping[str, Any]) -> bool:
     key=["tile_rows", "GROUP", "HALF", "SPLITS", "LISTED"],
     fits=_fits,
 )
-@triton.jit
+@triton.jit(do_not_specialize=["num_tokens", "tiles", "tile_rows"])
 def _attend(
     q,
     keys,
@@ -281,7 +281,7 @@ def _absorb(acc, peak, total, scores, v):
     return acc, higher, total * kept + tl.sum(weights, 1)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["num_rows"])
 def _merge_parts(parts, sums, out, lse, num_rows, splits, SPLITS: tl.constexpr, DIM: tl.constexpr):
     """One row of one head: its parts weighed by their sums; an empty part has none."""
     row = tl.program_id(0).to(tl.int64)

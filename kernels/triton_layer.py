@@ -103,7 +103,7 @@ def _swiglu(gate_up, out, size, COLUMNS: tl.constexpr):
     tl.store(out + row * size + column, made.to(out.dtype.element_ty), mask=there)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["num_tokens"])
 def _store(
     k,
     v,

@@ -75,7 +75,9 @@ def lists_of(scores: Tensor, turns: Turns, rule: Rule) -> Lists:
     """Returns the Lists that `rule` makes of scores [G, tiles, H / G, N]."""
     num_groups, tiles, group, past = scores.shape
     device = scores.device
-    index = torch.empty((tiles, num_groups, max(1, past)), dtype=torch.int32, device=device)
+    # a multiple of 16, so that whoever reads the lists is compiled once
+    width = max(16, -(-past // 16) * 16)
+    index = torch.empty((tiles, num_groups, width), dtype=torch.int32, device=device)
     ends = torch.empty((tiles, num_groups, RANGES), dtype=torch.int32, device=device)
     padded = max(16, triton.next_power_of_2(past))
     _choose[(tiles, num_groups)](
@@ -85,6 +87,7 @@ def lists_of(scores: Tensor, turns: Turns, rule: Rule) -> Lists:
         ends,
         turns.num_tokens,
         past,
+        width,
         rule.sinks,
         rule.window,
         max(1, rule.max_keys // BLOCK),
@@ -99,7 +102,7 @@ def lists_of(scores: Tensor, turns: Turns, rule: Rule) -> Lists:
     return Lists(index, ends)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["first"])
 def _block_means(
     keys, means, first, key_stride, mean_stride, BLOCK: tl.constexpr, DIM: tl.constexpr
 ):
@@ -113,7 +116,7 @@ def _block_means(
     tl.store(means + head * mean_stride + block * DIM + dim, mean)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["num_tokens"])
 def _pool(
     q,
     cos,
@@ -147,7 +150,7 @@ def _pool(
     tl.store(out + HALF, tl.sum(second * c + first * s, 0) * scale)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["num_tokens", "past", "most"])
 def _choose(
     scores,
     bounds,
@@ -155,6 +158,7 @@ def _choose(
     ends,
     num_tokens,
     past,
+    width,
     sinks,
     window,
     most,
@@ -208,7 +212,7 @@ def _choose(
     count = tl.where(there & (chosen | whole), 1, 0)
     at = (tile * num_groups + kv_head).to(tl.int64)
     place = tl.cumsum(count, 0) - 1
-    tl.store(index + at * past + place, block, mask=count > 0)
+    tl.store(index + at * width + place, block, mask=count > 0)
     succ, intra = tl.load(bounds) // BLOCK, tl.load(bounds + 1) // BLOCK
     tl.store(ends + at * 3, tl.sum(tl.where(block < succ, count, 0), 0))
     tl.store(ends + at * 3 + 1, tl.sum(tl.where(block < intra, count, 0), 0))

@@ -160,7 +160,7 @@ class DeviceReader:
         config, cache = self.config, self.cache
         num_tokens, groups, dim = len(normed), config.num_kv_heads, config.head_dim
         rows = layer.qkv(normed).view(num_tokens, -1, dim)
-        q, k, v = rows.split([config.num_heads, groups, groups], dim=1)
+        q, k, v = torch.split(rows, [config.num_heads, groups, groups], dim=1)
         if layer.q_norm is not None and layer.k_norm is not None:
             q = rms_norm(q.reshape(-1, dim), layer.q_norm, config.norm_eps).view(q.shape)
             k = rms_norm(k.reshape(-1, dim), layer.k_norm, config.norm_eps).view(k.shape)
@@ -216,13 +216,9 @@ class Replay:
         self.ids = ids.clone()
         tensors = ("bounds", "cos", "sin", "key_cos", "key_sin")
         self.turns = replace(turns, **{name: getattr(turns, name).clone() for name in tensors})
-        stream = torch.cuda.Stream()
-        stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(stream):
-            # it writes the same keys to the same place each time
-            for _ in range(2):
-                piece(self.ids, self.turns)
-        torch.cuda.current_stream().wait_stream(stream)
+        # it writes the same keys to the same place each time
+        piece(self.ids, self.turns)
+        torch.cuda.synchronize()
         self.graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(self.graph):
             self.logits = piece(self.ids, self.turns)
@@ -238,6 +234,6 @@ class Replay:
 def _mlp(layer: Layer, normed: Tensor) -> Tensor:
     """Returns what the SwiGLU adds to the rows whose norm [T, hidden] is given."""
     out = torch.empty_like(normed)
-    for rows, made in zip(normed.split(MLP_ROWS), out.split(MLP_ROWS), strict=True):
+    for rows, made in zip(torch.split(normed, MLP_ROWS), torch.split(out, MLP_ROWS), strict=True):
         made.copy_(layer.down(swiglu(layer.gate_up(rows))))
     return out
