@@ -19,6 +19,8 @@ import triton.language as tl
 from torch import Tensor
 
 from longctx.kernels.blocks import BLOCK, TILE
+from longctx.kernels.eight_bits import Eight
+from longctx.kernels.triton_eight import whole_keys
 from longctx.kernels.triton_tuning import tuned
 from longctx.kernels.turns import RANGES, Turns
 
@@ -51,17 +53,23 @@ def attend(
     lists: Lists | None = None,
     *,
     splits: int = 1,
+    eight: Eight | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Returns causal attention [T, H, D] and the log of its sums, float32 [T, H].
 
     `q` [T, H, D] is not turned yet, its rows may lie apart; `keys` and `values` [G, S, D] hold the
     rows' own keys already. Chunks begin at multiples of TILE. Without `lists` every row attends to
-    everything before it. With `splits` the keys are shared out among so many programs.
+    everything before it. With `splits` the keys are shared out among so many programs. Keys and
+    values of int8 come with their `eight`.
     """
     num_tokens, num_heads, head_dim = q.shape
     group = num_heads // keys.shape[0]
     assert q.stride(1) == head_dim and q.stride(2) == 1, "the heads of a row lie together"
     assert keys.stride() == values.stride() and keys.stride(1) == head_dim, "so do a head's tokens"
+    if eight:
+        tables = [eight.key_scales, eight.value_scales, eight.bias, eight.cos, eight.sin]
+    else:
+        tables = [turns.cos] * 5
     dtype = torch.float32 if splits > 1 else q.dtype
     out = torch.empty((splits, *q.shape), dtype=dtype, device=q.device)
     lse = torch.empty((splits, num_tokens, num_heads), device=q.device)
@@ -76,6 +84,11 @@ def attend(
         bounds=turns.bounds,
         index=lists.index if lists else turns.bounds,
         ends=lists.ends if lists else turns.bounds,
+        key_scales=tables[0],
+        value_scales=tables[1],
+        bias=tables[2],
+        block_cos=tables[3],
+        block_sin=tables[4],
         out=out,
         lse=lse,
         num_tokens=num_tokens,
@@ -85,11 +98,13 @@ def attend(
         q_stride=q.stride(0),
         head_stride=keys.stride(0),
         list_stride=lists.index.stride(1) if lists else 0,
+        scale_stride=tables[0].stride(0),
         scale=LOG2_E * head_dim**-0.5,
         GROUP=group,
         HALF=head_dim // 2,
         SPLITS=splits,
         LISTED=lists is not None,
+        EIGHT=eight is not None,
         TILE=TILE,
         RANGES=RANGES,
     )
@@ -120,7 +135,8 @@ def _fits(config: Mapping[str, Any], args: Mapping[str, Any]) -> bool:
     """Whether a configuration has as few rows as hold a tile's, and reads lists Block by Block."""
     needed = max(16, triton.next_power_of_2(args["tile_rows"]))
     rows = config["ROWS"] == needed if needed < 64 else 64 <= config["ROWS"] <= needed
-    return rows and (config["KEYS"] == BLOCK or not args["LISTED"])
+    by_block = args["LISTED"] or args["EIGHT"]
+    return rows and (config["KEYS"] == BLOCK or not by_block)
 
 
 @tuned(
@@ -137,7 +153,7 @@ def _fits(config: Mapping[str, Any], args: Mapping[str, Any]) -> bool:
         ]
         for stages in (2, 3, 4)
     ],
-    key=["tile_rows", "GROUP", "HALF", "SPLITS", "LISTED"],
+    key=["tile_rows", "GROUP", "HALF", "SPLITS", "LISTED", "EIGHT"],
     fits=_fits,
 )
 @triton.jit(do_not_specialize=["num_tokens", "tiles", "tile_rows"])
@@ -150,6 +166,11 @@ def _attend(
     bounds,
     index,
     ends,
+    key_scales,
+    value_scales,
+    bias,
+    block_cos,
+    block_sin,
     out,
     lse,
     num_tokens,
@@ -159,11 +180,13 @@ def _attend(
     q_stride,
     head_stride,
     list_stride,
+    scale_stride,
     scale,
     GROUP: tl.constexpr,
     HALF: tl.constexpr,
     SPLITS: tl.constexpr,
     LISTED: tl.constexpr,
+    EIGHT: tl.constexpr,
     TILE: tl.constexpr,
     RANGES: tl.constexpr,
     ROWS: tl.constexpr,
@@ -198,6 +221,10 @@ def _attend(
 
     keys += kv_head.to(tl.int64) * head_stride
     values += kv_head.to(tl.int64) * head_stride
+    if EIGHT:
+        key_scales += kv_head.to(tl.int64) * scale_stride
+        value_scales += kv_head.to(tl.int64) * scale_stride
+        bias += kv_head * KEYS * 2 * HALF
     if LISTED:
         index += (tile * tl.num_programs(1) + kv_head).to(tl.int64) * list_stride
         ends += (tile * tl.num_programs(1) + kv_head) * RANGES
@@ -226,9 +253,15 @@ def _attend(
             block = tl.load(index + step) if LISTED else step
             key = block * KEYS + in_tile
             k_at = keys + key[None, :] * (2 * HALF) + half[:, None]
-            scores = tl.dot(q1, tl.load(k_at), input_precision="ieee")
-            scores = tl.dot(q2, tl.load(k_at + HALF), scores, input_precision="ieee")
+            k1, k2 = tl.load(k_at), tl.load(k_at + HALF)
             v = tl.load(values + key[:, None] * (2 * HALF) + dim[None, :])
+            if EIGHT:
+                k_scale, v_scale = tl.load(key_scales + key), tl.load(value_scales + key)
+                k1, k2 = whole_keys(k1, k2, k_scale, bias, block_cos, block_sin, block, HALF, KEYS)
+                k1, k2 = k1.to(q1.dtype), k2.to(q1.dtype)
+                v = (v.to(tl.float32) * v_scale[:, None]).to(q1.dtype)
+            scores = tl.dot(q1, k1, input_precision="ieee")
+            scores = tl.dot(q2, k2, scores, input_precision="ieee")
             acc, peak, total = _absorb(acc, peak, total, scores, v)
         begin = end
 
@@ -242,12 +275,20 @@ def _attend(
             k_at = keys + key[None, :] * (2 * HALF) + half[:, None]
             k1 = tl.load(k_at, mask=there[None, :], other=0.0)
             k2 = tl.load(k_at + HALF, mask=there[None, :], other=0.0)
+            v_at = values + key[:, None] * (2 * HALF) + dim[None, :]
+            v = tl.load(v_at, mask=there[:, None], other=0.0)
+            if EIGHT:
+                k_scale = tl.load(key_scales + key, mask=there, other=0.0)
+                v_scale = tl.load(value_scales + key, mask=there, other=0.0)
+                k1, k2 = whole_keys(
+                    k1, k2, k_scale, bias, block_cos, block_sin, step // KEYS, HALF, KEYS
+                )
+                k1, k2 = k1.to(q1.dtype), k2.to(q1.dtype)
+                v = (v.to(tl.float32) * v_scale[:, None]).to(q1.dtype)
             scores = tl.dot(q1, k1, input_precision="ieee")
             scores = tl.dot(q2, k2, scores, input_precision="ieee")
             # a row past the end sees what the last one sees, so that it has something to divide by
             seen = key[None, :] <= tl.minimum(position, last - 1)[:, None]
-            v_at = values + key[:, None] * (2 * HALF) + dim[None, :]
-            v = tl.load(v_at, mask=there[:, None], other=0.0)
             scores = tl.where(seen, scores, float("-inf"))
             acc, peak, total = _absorb(acc, peak, total, scores, v)
 

@@ -11,6 +11,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from longctx.kernels.eight_bits import MOST, Eight
+from longctx.kernels.triton_eight import rounded_rows
 from longctx.kernels.turns import Turns
 
 SWIGLU_COLUMNS = 1024
@@ -50,10 +52,18 @@ def swiglu(gate_up: Tensor) -> Tensor:
     return out
 
 
-def store(k: Tensor, v: Tensor, keys: Tensor, values: Tensor, turns: Turns) -> None:
+def store(
+    k: Tensor,
+    v: Tensor,
+    keys: Tensor,
+    values: Tensor,
+    turns: Turns,
+    eight: Eight | None = None,
+) -> None:
     """Put k and v [T, G, D] into keys and values [G, S, D] where `turns` begin, the keys turned.
 
-    The rows of `k` and `v` may lie apart, as they do in a product that holds queries, too.
+    The rows of `k` and `v` may lie apart, as they do in a product that holds queries, too. With
+    `eight` they are rounded to int8, `k` coming without its bias, and their scales put into it.
     """
     num_tokens, num_groups, head_dim = k.shape
     assert k.stride() == v.stride() and k.stride(1) == head_dim, "the heads of a row lie together"
@@ -68,8 +78,13 @@ def store(k: Tensor, v: Tensor, keys: Tensor, values: Tensor, turns: Turns) -> N
         num_tokens,
         k.stride(0),
         keys.stride(0),
+        eight.key_scales if eight else turns.cos,
+        eight.value_scales if eight else turns.cos,
+        eight.key_scales.stride(0) if eight else 0,
         HALF=head_dim // 2,
         TOKENS=STORE_TOKENS,
+        EIGHT=eight is not None,
+        MOST=MOST,
     )
 
 
@@ -115,8 +130,13 @@ def _store(
     num_tokens,
     stride,
     head_stride,
+    key_scales,
+    value_scales,
+    scale_stride,
     HALF: tl.constexpr,
     TOKENS: tl.constexpr,
+    EIGHT: tl.constexpr,
+    MOST: tl.constexpr,
 ):
     """The keys and values of a run of tokens of one KV head."""
     token = tl.program_id(0) * TOKENS + tl.arange(0, TOKENS)
@@ -130,9 +150,17 @@ def _store(
     second = tl.load(k + source + HALF, mask=mask, other=0.0).to(tl.float32)
     position = tl.load(bounds + 2) + token
     target = head.to(tl.int64) * head_stride + (position * 2 * HALF)[:, None] + half[None, :]
+    k1, k2 = first * c - second * s, second * c + first * s
+    v1 = tl.load(v + source, mask=mask, other=0.0).to(tl.float32)
+    v2 = tl.load(v + source + HALF, mask=mask, other=0.0).to(tl.float32)
+    if EIGHT:
+        scale_at = head.to(tl.int64) * scale_stride + position
+        k1, k2, k_scale = rounded_rows(k1, k2, MOST)
+        v1, v2, v_scale = rounded_rows(v1, v2, MOST)
+        tl.store(key_scales + scale_at, k_scale, mask=token < num_tokens)
+        tl.store(value_scales + scale_at, v_scale, mask=token < num_tokens)
     dtype = keys.dtype.element_ty
-    tl.store(keys + target, (first * c - second * s).to(dtype), mask=mask)
-    tl.store(keys + target + HALF, (second * c + first * s).to(dtype), mask=mask)
-    for side in tl.static_range(2):
-        copied = tl.load(v + source + side * HALF, mask=mask, other=0.0)
-        tl.store(values + target + side * HALF, copied.to(dtype), mask=mask)
+    tl.store(keys + target, k1.to(dtype), mask=mask)
+    tl.store(keys + target + HALF, k2.to(dtype), mask=mask)
+    tl.store(values + target, v1.to(dtype), mask=mask)
+    tl.store(values + target + HALF, v2.to(dtype), mask=mask)

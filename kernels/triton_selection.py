@@ -13,24 +13,38 @@ import triton.language as tl
 from torch import Tensor
 
 from longctx.kernels.blocks import BLOCK, TILE, Rule
+from longctx.kernels.eight_bits import Eight
 from longctx.kernels.triton_attention import Lists, num_tiles
+from longctx.kernels.triton_eight import whole_keys
 from longctx.kernels.turns import RANGES, Turns
 
 # The bits of 1.0, the most mass there is.
 ONE = tl.constexpr(0x3F800000)
 
 
-def write_means(keys: Tensor, means: Tensor, start: int, end: int) -> None:
+def write_means(
+    keys: Tensor, means: Tensor, start: int, end: int, eight: Eight | None = None
+) -> None:
     """Put the means of the Blocks that keys [G, S, D] have whole since `start` into `means`.
 
-    `means` [G, N, D] float32; `end` is how many keys there are now.
+    `means` [G, N, D] float32; `end` is how many keys there are now, of int8 with an `eight`.
     """
     first, last = start // BLOCK, end // BLOCK
     if last == first:
         return
     num_groups, _, head_dim = keys.shape
+    tables = [eight.key_scales, eight.bias, eight.cos, eight.sin] if eight else [means] * 4
     _block_means[(last - first, num_groups)](
-        keys, means, first, keys.stride(0), means.stride(0), BLOCK=BLOCK, DIM=head_dim
+        keys,
+        means,
+        first,
+        keys.stride(0),
+        means.stride(0),
+        *tables,
+        tables[0].stride(0),
+        BLOCK=BLOCK,
+        HALF=head_dim // 2,
+        EIGHT=eight is not None,
     )
 
 
@@ -104,16 +118,34 @@ def lists_of(scores: Tensor, turns: Turns, rule: Rule) -> Lists:
 
 @triton.jit(do_not_specialize=["first"])
 def _block_means(
-    keys, means, first, key_stride, mean_stride, BLOCK: tl.constexpr, DIM: tl.constexpr
+    keys,
+    means,
+    first,
+    key_stride,
+    mean_stride,
+    scales,
+    bias,
+    cos,
+    sin,
+    scale_stride,
+    BLOCK: tl.constexpr,
+    HALF: tl.constexpr,
+    EIGHT: tl.constexpr,
 ):
     """The mean of one Block of one KV head."""
     block = first + tl.program_id(0)
     head = tl.program_id(1).to(tl.int64)
-    dim = tl.arange(0, DIM)
+    half = tl.arange(0, HALF)
     key = block * BLOCK + tl.arange(0, BLOCK)
-    k = tl.load(keys + head * key_stride + key[:, None] * DIM + dim[None, :])
-    mean = tl.sum(k.to(tl.float32), 0) / BLOCK
-    tl.store(means + head * mean_stride + block * DIM + dim, mean)
+    k_at = keys + head * key_stride + key[None, :] * (2 * HALF) + half[:, None]
+    k1, k2 = tl.load(k_at), tl.load(k_at + HALF)
+    if EIGHT:
+        scale = tl.load(scales + head * scale_stride + key)
+        own_bias = bias + head * BLOCK * 2 * HALF
+        k1, k2 = whole_keys(k1, k2, scale, own_bias, cos, sin, block, HALF, BLOCK)
+    mean_at = means + head * mean_stride + block * 2 * HALF + half
+    tl.store(mean_at, tl.sum(k1.to(tl.float32), 1) / BLOCK)
+    tl.store(mean_at + HALF, tl.sum(k2.to(tl.float32), 1) / BLOCK)
 
 
 @triton.jit(do_not_specialize=["num_tokens"])

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from longctx.kernels.blocks import BLOCK, TILE, Rule
 from longctx.kernels.dual_chunk import DualChunk, Plain
+from longctx.kernels.eight_bits import Eight, make_eight
 from longctx.kernels.rope import inverse_frequencies, score_factor
 from longctx.kernels.triton_attention import attend, num_tiles
 from longctx.kernels.triton_layer import rms_norm, store, swiglu
@@ -45,6 +46,7 @@ def load_device_reader(
     rule: Rule | None,
     *,
     fp8: bool = False,
+    kv8: bool = False,
 ) -> DeviceReader:
     """Returns a DeviceReader of `weights`, in bfloat16, with room for `capacity` tokens.
 
@@ -53,20 +55,24 @@ def load_device_reader(
     """
     numerics = Numerics("bfloat16", torch.bfloat16, True, "what the GPU multiplies fast")
     decoder = build_decoder(config, weights, numerics, rule=rule)
-    _check_memory(config, capacity, fp8=fp8)
-    placed = to_device(config, weights, device, numerics.dtype, fp8=fp8)
-    return DeviceReader(config, placed, numerics, capacity, reach=decoder.reach, rule=rule)
+    _check_memory(config, capacity, fp8=fp8, kv8=kv8)
+    placed = to_device(config, weights, device, numerics.dtype, fp8=fp8, kv8=kv8)
+    return DeviceReader(config, placed, numerics, capacity, reach=decoder.reach, rule=rule, kv8=kv8)
 
 
-def planned_bytes(config: ModelConfig, capacity: int, *, fp8: bool) -> tuple[int, int, int]:
+def planned_bytes(
+    config: ModelConfig, capacity: int, *, fp8: bool = False, kv8: bool = False
+) -> tuple[int, int, int]:
     """Returns the bytes of the weights, of the KVCache and of the temporaries of a Step."""
     hidden, mlp, kv = config.hidden_size, config.mlp_size, config.num_kv_heads * config.head_dim
     heads = config.num_heads * config.head_dim
     matrices = hidden * (2 * heads + 2 * kv + 3 * mlp) * config.num_layers
     ends = config.vocab_size * hidden * (1 if config.tied_head else 2)
     weights = matrices * (1 if fp8 else 2) + 2 * ends
-    # the means of Blocks are float32
-    cache = config.cache_bytes_per_token(2) * capacity * (BLOCK + 1) // BLOCK
+    # the means of Blocks are float32, and so are the scales of rows in 8 bits
+    means = config.cache_bytes_per_token(2) // BLOCK
+    scales = 2 * 4 * config.num_layers * config.num_kv_heads if kv8 else 0
+    cache = (config.cache_bytes_per_token(1 if kv8 else 2) + means + scales) * capacity
     step = min(STEP_SIZE, capacity)
     past = capacity // BLOCK
     temporaries = (
@@ -80,8 +86,8 @@ def planned_bytes(config: ModelConfig, capacity: int, *, fp8: bool) -> tuple[int
     return weights, cache, temporaries
 
 
-def _check_memory(config: ModelConfig, capacity: int, *, fp8: bool) -> None:
-    weights, cache, temporaries = planned_bytes(config, capacity, fp8=fp8)
+def _check_memory(config: ModelConfig, capacity: int, *, fp8: bool, kv8: bool) -> None:
+    weights, cache, temporaries = planned_bytes(config, capacity, fp8=fp8, kv8=kv8)
     free, _ = torch.cuda.mem_get_info()
     if weights + cache + temporaries > free:
         raise OutOfMemory(
@@ -103,16 +109,21 @@ class DeviceReader:
         *,
         reach: DualChunk | Plain,
         rule: Rule | None = None,
+        kv8: bool = False,
     ) -> None:
-        """Take the memory for `capacity` tokens; numbers are those of `weights`."""
+        """Take the memory for `capacity` tokens; numbers are those of `weights`.
+
+        With `kv8` keys and values are kept in 8 bits, and `weights` hold the keys' bias apart.
+        """
         self.config, self.weights, self.numerics = config, weights, numerics
         self.capacity, self.reach, self.rule = capacity, reach, rule
         self.device = weights.embedding.device
         self.grid = TILE if rule else 1
         with torch.device(self.device):
-            self.cache = KVCache(config, capacity, weights.embedding.dtype)
+            self.cache = KVCache(config, capacity, torch.int8 if kv8 else weights.embedding.dtype)
         frequencies = inverse_frequencies(config.head_dim, config.rope_theta, config.rope_scaling)
         self._frequencies = frequencies.to(self.device)
+        self._eights = [self._eight(layer) if kv8 else None for layer in weights.layers]
         self._processors = 4
         if self.device.type == "cuda":
             properties = torch.cuda.get_device_properties(self.device)
@@ -166,15 +177,23 @@ class DeviceReader:
             k = rms_norm(k.reshape(-1, dim), layer.k_norm, config.norm_eps).view(k.shape)
             v = v.contiguous()
         keys, values = cache.keys[index], cache.values[index]
-        store(k, v, keys, values, turns)
+        eight = self._eights[index]
+        store(k, v, keys, values, turns, eight)
         start, lists = turns.borders[2], None
         end = start + num_tokens
         if not dense and self.rule is not None and end > self.rule.dense_until:
-            write_means(keys, cache.means[index], start, end)
+            write_means(keys, cache.means[index], start, end, eight)
             lists = choose_lists(q, cache.means[index], turns, self.rule)
         splits = self._splits(num_tokens)
-        out, _ = attend(q, keys, values, turns, lists, splits=splits)
+        out, _ = attend(q, keys, values, turns, lists, splits=splits, eight=eight)
         return layer.out(out.view(num_tokens, -1))
+
+    def _eight(self, layer: Layer) -> Eight:
+        """Returns what keeps the keys and values of a layer in 8 bits."""
+        bias = layer.key_bias
+        if bias is None:
+            bias = torch.zeros(self.config.num_kv_heads, self.config.head_dim)
+        return make_eight(bias, self.capacity, self._frequencies, self.reach)
 
     def _splits(self, num_tokens: int) -> int:
         """Returns among how many programs the keys are shared, so that all processors work."""
@@ -198,8 +217,8 @@ class DeviceReader:
 
     def _finish(self, start: int, end: int) -> None:
         """Count the tokens of a piece as read, and their Blocks as whole."""
-        for keys, means in zip(self.cache.keys, self.cache.means, strict=True):
-            write_means(keys, means, start, end)
+        for keys, means, eight in zip(self.cache.keys, self.cache.means, self._eights, strict=True):
+            write_means(keys, means, start, end, eight)
         self.cache.length = end
 
     def _decode(self, ids: Tensor, turns: Turns) -> Tensor:

@@ -34,7 +34,10 @@ class Projection:
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """The weights of one layer: queries, keys and values in one matrix, gate and up in another."""
+    """The weights of one layer: queries, keys and values in one matrix, gate and up in another.
+
+    `key_bias` [G, D] is what the keys lack where they are to be kept in 8 bits (`eight_bits`).
+    """
 
     input_norm: Tensor
     qkv: Projection
@@ -44,6 +47,7 @@ class Layer:
     mlp_norm: Tensor
     gate_up: Projection
     down: Projection
+    key_bias: Tensor | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +67,12 @@ def to_device(
     dtype: torch.dtype,
     *,
     fp8: bool = False,
+    kv8: bool = False,
 ) -> DeviceWeights:
     """Returns `weights`, named as in Hugging Face checkpoints, on `device`.
 
     With `fp8` the matrices of the layers are rounded to 8 bits, row by row; embedding and head
-    stay in `dtype`.
+    stay in `dtype`. With `kv8` the bias of the keys is kept apart.
     """
 
     def moved(name: str) -> Tensor:
@@ -88,15 +93,23 @@ def to_device(
 
     def layer(index: int) -> Layer:
         prefix = f"model.layers.{index}."
+        qkv = projection(*(f"{prefix}self_attn.{name}_proj" for name in "qkv"))
+        key_bias = None
+        if kv8 and qkv.bias is not None:
+            first = config.num_heads * config.head_dim
+            of_keys = qkv.bias[first : first + config.num_kv_heads * config.head_dim]
+            key_bias = of_keys.clone().view(config.num_kv_heads, config.head_dim)
+            of_keys.zero_()
         return Layer(
             moved(prefix + "input_layernorm.weight"),
-            projection(*(f"{prefix}self_attn.{name}_proj" for name in "qkv")),
+            qkv,
             optional(prefix + "self_attn.q_norm.weight"),
             optional(prefix + "self_attn.k_norm.weight"),
             projection(prefix + "self_attn.o_proj"),
             moved(prefix + "post_attention_layernorm.weight"),
             projection(prefix + "mlp.gate_proj", prefix + "mlp.up_proj"),
             projection(prefix + "mlp.down_proj"),
+            key_bias,
         )
 
     embedding = moved("model.embed_tokens.weight")

@@ -15,6 +15,7 @@ import torch
 from longctx.kernels import reference
 from longctx.kernels.blocks import BLOCK, TILE, Rule, block_means, choose_blocks
 from longctx.kernels.dual_chunk import DualChunk, Plain
+from longctx.kernels.eight_bits import make_eight, restored
 from longctx.kernels.rope import angles, inverse_frequencies, rotate
 from longctx.kernels.triton_attention import attend
 from longctx.kernels.triton_fp8 import project8, quantize, reference_project8
@@ -76,11 +77,31 @@ def attention_errors(heads: int, groups: int, dim: int, runs) -> dict[str, float
         ).transpose(0, 1)
         positions = numbers.key_positions(torch.arange(start + tokens))
         turn = angles(frequencies, positions)
+        if splits > 1:
+            found[f"{start}+{tokens}/{splits} in 8 bits"] = eight_error(
+                numbers, frequencies, start, q, keys, values, splits
+            )
         cached = rotate(keys.float().transpose(0, 1), *turn).transpose(0, 1).to(keys.dtype)
         turns = make_turns(numbers, frequencies, start, tokens)
         got, _ = attend(q, cached.contiguous(), values, turns, splits=splits)
         found[f"{start}+{tokens}/{splits}"] = distance(got, expected)
     return found
+
+
+def eight_error(numbers, frequencies, start, q, keys, values, splits) -> float:
+    """Returns how far attention to keys and values in 8 bits lies from that to what they mean."""
+    tokens = q.shape[0]
+    bias = 50 * torch.randn(keys.shape[0], keys.shape[2])
+    eight = make_eight(bias, start + BLOCK, frequencies, numbers)
+    codes = torch.zeros(2, keys.shape[0], start + BLOCK, keys.shape[2], dtype=torch.int8)
+    for begin in range(0, start + tokens, TILE):
+        end = min(begin + TILE, start + tokens)
+        k, v = (x[:, begin:end].transpose(0, 1).contiguous() for x in (keys, values))
+        store(k, v, *codes, make_turns(numbers, frequencies, begin, end - begin), eight)
+    turns = make_turns(numbers, frequencies, start, tokens)
+    got, _ = attend(q, *codes, turns, splits=splits, eight=eight)
+    whole = [x.contiguous().to(DTYPE) for x in restored(*codes, eight)]
+    return distance(got, attend(q, *whole, turns, splits=splits)[0])
 
 
 def check_lists(heads: int, groups: int, dim: int) -> dict[str, float]:
@@ -160,7 +181,9 @@ def random_weights(config: ModelConfig) -> DeviceWeights:
     return DeviceWeights(ends[0], layers, ones, ends[1])
 
 
-def reader_of(config: ModelConfig, weights: DeviceWeights, capacity: int, rule) -> DeviceReader:
+def reader_of(
+    config: ModelConfig, weights: DeviceWeights, capacity: int, rule: Rule | None, kv8: bool = False
+) -> DeviceReader:
     reach = DualChunk(*config.dual_chunk, trained=config.native_window)
     return DeviceReader(
         config, weights, Numerics("bfloat16", DTYPE, True), capacity, reach=reach, rule=rule

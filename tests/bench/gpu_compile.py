@@ -26,6 +26,7 @@ from triton.runtime.jit import JITFunction
 
 from longctx.kernels.blocks import TILE, Rule
 from longctx.kernels.dual_chunk import DualChunk
+from longctx.kernels.eight_bits import make_eight
 from longctx.kernels.triton_attention import attend, num_tiles
 from longctx.kernels.triton_fp8 import quantize
 from longctx.kernels.triton_layer import rms_norm, store, swiglu
@@ -37,6 +38,7 @@ TYPES = {
     torch.bfloat16: "*bf16",
     torch.float32: "*fp32",
     torch.int32: "*i32",
+    torch.int8: "*i8",
     torch.float8_e4m3fn: "*fp8e4nv",
 }
 NUMBERS = DualChunk(512, 128, 512)
@@ -63,7 +65,7 @@ def compiled(kernel: JITFunction, values: dict, options: dict, capability: int) 
     return {
         "capability": capability,
         "kernel": kernel.__name__,
-        **{name: constants[name] for name in ("ROWS", "KEYS", "HALF", "SPLITS") if name in values},
+        **{name: constants[name] for name in ("ROWS", "KEYS", "HALF", "EIGHT") if name in values},
         **options,
         "shared_bytes": binary.metadata.shared,
         **resources(binary.asm["cubin"]),
@@ -127,7 +129,14 @@ def launch_all(num_heads: int, num_groups: int, head_dim: int) -> None:
     lists_of(torch.zeros(num_groups, num_tiles(TILE), group, 15_625), turns, Rule())
     attend(q, keys, values, turns)
     attend(q, keys, values, turns, lists)
-    attend(q[:1], keys, values, make_turns(NUMBERS, frequencies, 1024, 1), splits=64)
+    codes = torch.zeros(2, num_groups, 2048, head_dim, dtype=torch.int8)
+    eight = make_eight(torch.zeros(num_groups, head_dim), 2048, frequencies, NUMBERS)
+    store(k, v, *codes, turns, eight)
+    write_means(codes[0], means, 0, 1024, eight)
+    attend(q, *codes, turns, lists, eight=eight)
+    one = make_turns(NUMBERS, frequencies, 1024, 1)
+    attend(q[:1], keys, values, one, splits=64)
+    attend(q[:1], *codes, one, splits=64, eight=eight)
     x = bf16(2, 3584)
     rms_norm(x, x[0], 1e-6, x)
     swiglu(bf16(2, 2 * 18_944))

@@ -32,4 +32,5 @@ def test_every_kernel_compiles_for_hopper_with_its_matrix_instructions(pytestcon
         if row["kernel"] == "_attend":
             prefill = row["ROWS"] > 16
             assert row["wgmma.mma_async" if prefill else "mma.sync"] and row["cp.async.cg"], row
-            assert row["stack_bytes"] <= 64, row
+            # what registers could not hold; making 8 bits whole takes some
+            assert row["stack_bytes"] <= (256 if row["EIGHT"] else 64), row

@@ -21,12 +21,12 @@ NUMBERS = DualChunk(384, 128, 200)
 LITTLE = Rule(max_keys=128, mass=0.9, sinks=1, window=1, dense_until=128)
 
 
-def readers(directory, reach, rule, capacity, fp8=False):
+def readers(directory, reach, rule, capacity, fp8=False, kv8=False):
     config, weights = load_config(directory), open_weights(directory)
     numerics = choose_numerics("float32")
     decoder = build_decoder(config, weights, numerics, reach, rule)
-    placed = to_device(config, weights, torch.device("cpu"), torch.float32, fp8=fp8)
-    device = DeviceReader(config, placed, numerics, capacity, reach=reach, rule=rule)
+    placed = to_device(config, weights, torch.device("cpu"), torch.float32, fp8=fp8, kv8=kv8)
+    device = DeviceReader(config, placed, numerics, capacity, reach=reach, rule=rule, kv8=kv8)
     return DecoderReader(decoder, capacity), device
 
 
@@ -66,13 +66,14 @@ def test_logits_equal_those_of_the_decoder(tiny_model_dir, kind, reach, rule, st
             torch.testing.assert_close(mine[:, :length], other[:, :length], atol=2e-4, rtol=1e-4)
 
 
+@pytest.mark.parametrize("kind", ["fp8", "kv8"])
 @torch.inference_mode()
-def test_weights_in_8_bits_are_near(tiny_model_dir):
-    theirs, ours = readers(tiny_model_dir("qwen2"), Plain(), None, 9, fp8=True)
+def test_weights_or_cache_in_8_bits_are_near(tiny_model_dir, kind):
+    theirs, ours = readers(tiny_model_dir("qwen2"), Plain(), None, 9, **{kind: True})
     ids = random_ids(5)
     expected = theirs.read(ids, lambda part: None, dense=True)
     error = distance(ours.read(ids, lambda part: None, dense=True), expected)
-    assert 1e-4 < error < 0.2, error
+    assert 1e-5 < error < (0.2 if kind == "fp8" else 0.02), error
 
 
 def test_an_engine_writes_the_same_tokens_and_keeps_its_prefix(tiny_model_dir):
