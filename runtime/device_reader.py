@@ -44,20 +44,44 @@ def load_device_reader(
     device: torch.device,
     capacity: int,
     rule: Rule | None,
+    on_notice: Callable[[str], None],
     *,
     fp8: bool = False,
-    kv8: bool = False,
 ) -> DeviceReader:
     """Returns a DeviceReader of `weights`, in bfloat16, with room for `capacity` tokens.
 
+    Where keys and values of 16 bits do not fit they are kept in 8, and `on_notice` is told. With
+    `fp8` the matrices of the layers are rounded to 8 bits.
+
     Raises:
-        OutOfMemory: weights and cache do not fit what the device has free.
+        OutOfMemory: they do not fit in 8 bits either.
     """
     numerics = Numerics("bfloat16", torch.bfloat16, True, "what the GPU multiplies fast")
     decoder = build_decoder(config, weights, numerics, rule=rule)
-    _check_memory(config, capacity, fp8=fp8, kv8=kv8)
+    free, _ = torch.cuda.mem_get_info()
+    kv8 = needs_eight_bits(config, capacity, free, fp8=fp8)
+    if kv8:
+        on_notice(f"keys and values are kept in 8 bits: in 16 they do not fit the {gib(free)} free")
     placed = to_device(config, weights, device, numerics.dtype, fp8=fp8, kv8=kv8)
     return DeviceReader(config, placed, numerics, capacity, reach=decoder.reach, rule=rule, kv8=kv8)
+
+
+def needs_eight_bits(config: ModelConfig, capacity: int, free: int, *, fp8: bool = False) -> bool:
+    """Returns whether keys and values of `capacity` tokens fit `free` bytes only in 8 bits.
+
+    Raises:
+        OutOfMemory: they do not fit in 8 bits either.
+    """
+    if sum(planned_bytes(config, capacity, fp8=fp8)) <= free:
+        return False
+    weights, cache, temporaries = planned_bytes(config, capacity, fp8=fp8, kv8=True)
+    if weights + cache + temporaries > free:
+        raise OutOfMemory(
+            f"the run would hold {gib(weights + cache + temporaries)} on the GPU (weights "
+            f"{gib(weights)}, cache in 8 bits {gib(cache)}); {gib(free)} are free there",
+            "read less (--window N, --fit, --split) or a smaller model (--model NAME)",
+        )
+    return True
 
 
 def planned_bytes(
@@ -84,17 +108,6 @@ def planned_bytes(
         + 4 * 8 * step * config.head_dim
     )
     return weights, cache, temporaries
-
-
-def _check_memory(config: ModelConfig, capacity: int, *, fp8: bool, kv8: bool) -> None:
-    weights, cache, temporaries = planned_bytes(config, capacity, fp8=fp8, kv8=kv8)
-    free, _ = torch.cuda.mem_get_info()
-    if weights + cache + temporaries > free:
-        raise OutOfMemory(
-            f"the run would hold {gib(weights + cache + temporaries)} on the GPU (weights "
-            f"{gib(weights)}, cache {gib(cache)}); {gib(free)} are free there",
-            "read less (--window N, --fit, --split) or a smaller model (--model NAME)",
-        )
 
 
 class DeviceReader:

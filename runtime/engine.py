@@ -259,9 +259,12 @@ def load_engine(
         from longctx.runtime.device_reader import STEP_SIZE as DEVICE_STEP
         from longctx.runtime.device_reader import load_device_reader
 
+        if numerics not in ("auto", "bfloat16"):
+            raise ModelError(f"numerics {numerics!r} is not for a GPU, expected auto or bfloat16")
         capacity = min(window or config.native_window, config.window)
         weights = open_weights(directory)
-        return Engine(load_device_reader(config, weights, place, capacity, rule), DEVICE_STEP)
+        reader = load_device_reader(config, weights, place, capacity, rule, on_notice)
+        return Engine(reader, DEVICE_STEP)
     return Engine(own_reader(config, directory, window, chosen, rule))
 
 

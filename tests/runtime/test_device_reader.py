@@ -8,12 +8,12 @@ import torch
 from longctx.kernels.blocks import Rule
 from longctx.kernels.dual_chunk import DualChunk, Plain
 from longctx.runtime.accelerator import check_device, gpu_facts
-from longctx.runtime.config import load_config
+from longctx.runtime.config import ModelConfig, load_config
 from longctx.runtime.decoder import build_decoder
-from longctx.runtime.device_reader import DeviceReader
+from longctx.runtime.device_reader import DeviceReader, needs_eight_bits, planned_bytes
 from longctx.runtime.device_weights import to_device
 from longctx.runtime.engine import DecoderReader, Engine
-from longctx.runtime.errors import ModelError
+from longctx.runtime.errors import ModelError, OutOfMemory
 from longctx.runtime.numerics import choose_numerics
 from longctx.runtime.weights import open_weights
 
@@ -82,6 +82,22 @@ def test_an_engine_writes_the_same_tokens_and_keeps_its_prefix(tiny_model_dir):
     for prompt in (ids, ids[:9] + ids[:3]):
         expected = list(Engine(theirs).generate(prompt, max_tokens=2))
         assert list(Engine(ours).generate(prompt, max_tokens=2)) == expected
+
+
+def test_keys_and_values_take_8_bits_where_16_do_not_fit():
+    # the shape of Qwen2.5-14B-Instruct-1M
+    config = ModelConfig(
+        "qwen2", 48, 5120, 13_824, 40, 8, 128, 152_064, 1e-5, 1e7, dual_chunk=(262_144, 8_192)
+    )
+    h200 = 139 * 2**30
+    assert not needs_eight_bits(config, 500_000, h200)
+    assert needs_eight_bits(config, 1_000_000, h200)
+    with pytest.raises(OutOfMemory, match="cache in 8 bits 9[0-9].* GiB.*; 80.0 GiB are free"):
+        needs_eight_bits(config, 1_000_000, 80 * 2**30)
+    weights, cache, _ = planned_bytes(config, 1_000_000)
+    # 14.77 billion parameters, 192 KiB a token and a 64th for the means
+    assert abs(weights / 2 - 14.77e9) < 0.01e9
+    assert cache == 1_000_000 * (192 + 3) * 1024
 
 
 def test_a_device_that_cannot_be_used_is_refused(monkeypatch):
