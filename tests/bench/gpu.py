@@ -39,6 +39,7 @@ from pathlib import Path
 
 import torch
 import triton
+from torch.nn.attention.bias import causal_lower_right
 
 from longctx.kernels.blocks import BLOCK, TILE, Rule
 from longctx.kernels.dual_chunk import DualChunk
@@ -196,7 +197,7 @@ def attention_alone(config: ModelConfig, length: int, ceiling: float) -> list[di
     keys, values = torch.randn(2, config.num_kv_heads, length, dim, dtype=DTYPE)
     turns = make_turns(reach, torch.zeros(dim // 2), start, tokens)
     flops = 4 * config.num_heads * dim * (tokens * start + tokens * tokens / 2)
-    bias = torch.nn.attention.bias.causal_lower_right(tokens, length)
+    bias = causal_lower_right(tokens, length)
     theirs = [x[None] for x in (q.transpose(0, 1).contiguous(), keys, values)]
     forms = {
         "ours": lambda: attend(q, keys, values, turns),

@@ -42,12 +42,11 @@ def distance(got, expected):
 @pytest.mark.parametrize(
     ("kind", "reach", "rule", "steps"),
     [
-        ("qwen2", Plain(), None, (33, 1, 1)),
-        ("qwen3", Plain(), None, (30, 3)),
-        ("llama", Plain(), None, (30, 1)),
+        ("qwen2", Plain(), None, (17, 1)),
+        ("qwen3", Plain(), None, (9, 3)),
         ("qwen2", NUMBERS, LITTLE, (528,)),
     ],
-    ids=["qwen2", "qwen3", "llama", "long"],
+    ids=["qwen2", "qwen3", "long"],
 )
 @torch.inference_mode()
 def test_logits_equal_those_of_the_decoder(tiny_model_dir, kind, reach, rule, steps):
