@@ -47,6 +47,7 @@ def machine_facts() -> dict[str, str]:
 
     import torch
 
+    from longctx.runtime.accelerator import gpu_facts
     from longctx.runtime.memory import available_bytes, gib
     from longctx.runtime.numerics import choose_numerics
 
@@ -59,4 +60,5 @@ def machine_facts() -> dict[str, str]:
         "vector width": torch.backends.cpu.get_cpu_capability(),
         "numerics": f"{numerics.name}: {numerics.reason}",
         "memory free": gib(available_bytes()),
+        "gpu": gpu_facts(),
     }

@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from longctx.cli.options import ModelOptions
+from longctx.cli.options import Device, ModelOptions
 from longctx.cli.progress import Progress
 from longctx.cli.settings import Settings
 from longctx.prompts.template import load
@@ -55,6 +55,8 @@ class Model:
         unusual = "".join(f" {mode}" for mode in modes if mode not in ("dense", "none"))
         if options.fidelity is not None:
             unusual += f" {options.fidelity}"
+        if options.device is not Device.cpu:
+            return f"{self.name} {options.device.value}{unusual}"
         return f"{self.name} {options.numerics.value}{unusual} {options.threads or 'all'} threads"
 
     @property
@@ -145,7 +147,8 @@ class Model:
         """
         from longctx.runtime.engine import load_engine
 
-        memory = self.plan(num_tokens)
+        on_cpu = self.options.device is Device.cpu
+        memory = self.plan(num_tokens) if on_cpu else None
         if memory is not None:
             memory.check()
         return load_engine(
@@ -154,6 +157,7 @@ class Model:
             numerics=self.options.numerics.value,
             num_threads=self.options.threads,
             sight=self.sight,
+            device=self.options.device.value,
             on_notice=on_notice,
         )
 

@@ -37,6 +37,13 @@ class Numerics(StrEnum):
     int4 = "int4"
 
 
+class Device(StrEnum):
+    """Where the model runs."""
+
+    cpu = "cpu"
+    cuda = "cuda"
+
+
 class Attention(StrEnum):
     """Which earlier tokens a token of the documents attends to; those of a question see all."""
 
@@ -142,6 +149,7 @@ class ModelOptions:
     extend: Annotated[Extend, typer.Option(help="How to read past the model's native window.")] = (
         Extend.none
     )
+    device: Annotated[Device, typer.Option(help="Where the model runs.")] = Device.cpu
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from longctx.kernels.linear import FEW_ROWS
+from longctx.runtime.accelerator import check_device
 from longctx.runtime.config import ModelConfig, foreign_reason, load_config
 from longctx.runtime.decoder import Decoder, build_decoder, forward
 from longctx.runtime.errors import ModelError
@@ -280,17 +281,21 @@ def load_engine(
     numerics: str = "auto",
     num_threads: int | None = None,
     sight: Sight | None = None,
+    device: str = "cpu",
     on_notice: Callable[[str], None] = lambda text: None,
 ) -> Engine:
     """Returns an Engine for the model in `directory`, in Hugging Face layout.
 
     `window` is the room for prompt and answer in tokens, the model's native window unless given.
     `sight` says what tokens attend to, everything within the model's own window unless given.
-    `on_notice` is told, in a sentence, when the model has to run through transformers.
+    `device` is "cpu" or "cuda". `on_notice` is told, in a sentence, when the model has to run
+    through transformers.
 
     Raises:
-        ModelError: the files are missing or malformed, or no such `numerics` or `sight`.
+        ModelError: the files are missing or malformed, or no such `numerics`, `sight` or `device`.
+        OutOfMemory: the GPU is too small.
     """
+    place = check_device(device)
     if num_threads is not None:
         torch.set_num_threads(num_threads)
     chosen, sight = choose_numerics(numerics), sight or Sight()
@@ -304,9 +309,15 @@ def load_engine(
                 "within its own window",
                 "leave out --attention, --decoding, --extend and --fidelity",
             )
-        on_notice(f"{directory.name} runs through transformers, dense and slower: {reason}")
+        where = " and on the CPU" if place.type == "cuda" else ""
+        on_notice(f"{directory.name} runs through transformers{where}, dense and slower: {reason}")
         return Engine(load_foreign_reader(directory, window, chosen))
-    return Engine(own_reader(load_config(directory), directory, window, chosen, sight))
+    config = load_config(directory)
+    if place.type == "cuda":
+        from longctx.runtime.device_reader import load_device_engine
+
+        return load_device_engine(config, directory, place, window, numerics, sight, on_notice)
+    return Engine(own_reader(config, directory, window, chosen, sight))
 
 
 def own_reader(

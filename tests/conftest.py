@@ -10,6 +10,10 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+# Kernels run in Triton's interpreter, which must be known before anything imports Triton; on a GPU
+# they are checked by bench/gpu.py.
+os.environ["TRITON_INTERPRET"] = "1"
+
 # The same examples on every run: a suite that passed passes again.
 settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.load_profile("repeatable")

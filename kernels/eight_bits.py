@@ -1,0 +1,59 @@
+"""Keys and values in 8 bits, the bias of the keys kept out of them.
+
+Qwen2.5 adds a bias to its keys that is many times larger than what tells one key from another, and
+which 8 bits with it inside would drown. It is known exactly, so only the product is rounded, turned
+to its position and scaled row by row, and the bias is added again where keys are read: turned to
+its place inside a Block by a table, and from there to the Block's position by one rotation.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from longctx.kernels.blocks import BLOCK
+from longctx.kernels.dual_chunk import DualChunk, Plain
+from longctx.kernels.rope import angles, rotate
+
+MOST = 127
+
+
+@dataclass(frozen=True, slots=True)
+class Eight:
+    """What makes keys and values of int8 [G, S, D] whole again.
+
+    `key_scales` and `value_scales` float32 [G, S] are the step of each row. `bias` [G, BLOCK, D] is
+    the bias turned to each place of a Block; `cos` and `sin` [N, D / 2] turn it to the Blocks.
+    """
+
+    key_scales: Tensor
+    value_scales: Tensor
+    bias: Tensor
+    cos: Tensor
+    sin: Tensor
+
+
+def make_eight(bias: Tensor, capacity: int, frequencies: Tensor, reach: DualChunk | Plain) -> Eight:
+    """Returns the Eight of `capacity` tokens whose keys have the `bias` [G, D], not turned yet.
+
+    Chunks begin where Blocks do. All is on the device of `frequencies` [D / 2].
+    """
+    device, num_groups = frequencies.device, bias.shape[0]
+    key_scales, value_scales = torch.empty((2, num_groups, capacity), device=device)
+    places = angles(frequencies, torch.arange(BLOCK, device=device))
+    by_place = rotate(bias.to(device).float().expand(BLOCK, *bias.shape), *places)
+    starts = reach.key_positions(torch.arange(0, capacity, BLOCK)).to(device)
+    cos, sin = angles(frequencies, starts)
+    return Eight(key_scales, value_scales, by_place.transpose(0, 1).contiguous(), cos, sin)
+
+
+def restored(keys: Tensor, values: Tensor, eight: Eight) -> tuple[Tensor, Tensor]:
+    """Returns what keys and values [G, S, D] stand for, float32: the reference of the kernels."""
+    length = keys.shape[1]
+    blocks = torch.arange(length, device=keys.device) // BLOCK
+    tiled = eight.bias.repeat(1, -(-length // BLOCK), 1)[:, :length]
+    turned = rotate(tiled.transpose(0, 1), eight.cos[blocks], eight.sin[blocks]).transpose(0, 1)
+    whole = keys.float() * eight.key_scales[:, :length, None] + turned
+    return whole, values.float() * eight.value_scales[:, :length, None]

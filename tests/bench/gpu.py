@@ -1,0 +1,335 @@
+"""Checks every kernel on a GPU, then measures the shapes of Qwen2.5-7B-1M and 14B-1M, to 1M tokens.
+
+Run: python -P tests/bench/gpu.py OUT.json [--densities FILE] [--small]
+
+Speed and memory are those of random weights of the exact shapes. What such weights select means
+nothing, so selection runs for its cost and then lists of the wanted density take its place: those
+in FILE, {"layers": [[share of past Blocks per KV head] per layer]} as measured on a real model, or
+else the most that the Rule allows, 4,096 keys a tile. The density stands beside each figure. Time
+is taken Step by Step, so that one pass to 1M tokens gives every shorter length too. Dense attention
+to 1M is run in one layer, and whole to 128K, which shows how far one layer speaks for all.
+With --small everything is tiny, and without a GPU it runs in Triton's interpreter in float32
+(TRITON_INTERPRET=1): that shows that the script runs and nothing else.
+
+Floors on paper, N = 1,000,000, for the 790 TFLOP/s and 4.3 TB/s that an H200 was seen to reach in a
+bfloat16 product and in a copy (the script measures both again):
+
+                                   7B                               14B
+  projections      2 * 6.53e9 * N = 1.3e16 FLOP   17 s    2 * 13.1e9 * N = 2.6e16   33 s
+  dense attention  2 N^2 * 3584 * 28 = 2.0e17    254 s    2 N^2 * 5120 * 48 = 4.9e17  622 s
+  4,096 keys       4 N * 4,224 * 3584 * 28 = 1.7e15  2 s  4 N * 4,224 * 5120 * 48   5 s
+  activations      0.34 MB a token and layer       2 s    0.29 MB                   3 s
+  scores           0.4 TB written and read       0.1 s    0.9 TB                  0.2 s
+  decoding         14.1 + 57.3 GB a token      17 ms      28.0 + 196.6 GB: does not fit in bfloat16
+                   60 tokens/s                            in 8 bits 126 GB, 29 ms, 34 tokens/s
+
+So sparse prefill of the 7B cannot take less than 21 s, nor dense less than 273 s: 13 times, and the
+60 s that are asked leave a third of the ceiling to reach. The 14B at 1M needs a KVCache of 8 bits,
+which is what it is measured with; in bfloat16 it fits to 512K.
+"""
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+
+import torch
+import triton
+from torch.nn.attention.bias import causal_lower_right
+
+from longctx.kernels.blocks import BLOCK, TILE, BlockRule
+from longctx.kernels.dual_chunk import DualChunk
+from longctx.kernels.triton_attention import Lists, attend, num_tiles
+from longctx.kernels.triton_fp8 import has_fp8_products, quantize
+from longctx.kernels.triton_selection import lists_of
+from longctx.kernels.triton_tuning import interpreted
+from longctx.kernels.turns import Turns, make_turns
+from longctx.runtime import device_reader
+from longctx.runtime.config import ModelConfig
+from longctx.runtime.device_reader import DeviceReader, planned_bytes
+
+sys.path.append(str(Path(__file__).parent))
+from gpu_checks import DTYPE, all_errors, random_weights, reader_of, shape, too_far  # noqa: E402
+
+MILLION = 1_000_000
+LENGTHS = (32_768, 131_072, 262_144, 524_288, MILLION)
+BUDGET_SECONDS = 560.0
+SHAPES = {
+    "7B-1M": (shape(28, 3584, 18_944, 28, 4), LENGTHS, False),
+    "14B-1M, keys and values in 8 bits": (shape(48, 5120, 13_824, 40, 8), LENGTHS, True),
+}
+
+
+def seconds(run: Callable[[], object]) -> float:
+    """Returns what one run takes on the device."""
+    if not torch.cuda.is_available():
+        began = time.perf_counter()
+        run()
+        return time.perf_counter() - began
+    begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+    begin.record()
+    run()
+    end.record()
+    end.synchronize()
+    return begin.elapsed_time(end) / 1e3
+
+
+def median(run: Callable[[], object], repeats: int = 5) -> float:
+    run()
+    return sorted(seconds(run) for _ in range(repeats))[repeats // 2]
+
+
+def ceilings(size: int) -> dict[str, float]:
+    """Returns the FLOP/s of large products and the bytes/s of a large copy."""
+    a, b = (torch.randn(size, size, dtype=DTYPE) for _ in range(2))
+    found = {"bf16_flops": 2 * size**3 / median(lambda: a @ b)}
+    rows, weight = quantize(a), quantize(b)
+    if has_fp8_products(a.device):
+        product = median(
+            lambda: torch._scaled_mm(
+                rows.codes,
+                weight.codes.t(),
+                scale_a=rows.scales[:, None],
+                scale_b=weight.scales[None],
+                out_dtype=DTYPE,
+            )
+        )
+        found["fp8_flops"] = 2 * size**3 / product
+    source = torch.randn(size * size * 32, dtype=DTYPE)
+    target = torch.empty_like(source)
+    found["bytes"] = 2 * 2 * source.numel() / median(lambda: target.copy_(source))
+    return found
+
+
+def random_lists(densities: list[float], turns: Turns) -> tuple[Lists, float]:
+    """Returns lists of random Blocks, a share of the past for each KV head, and the share in all.
+
+    A density of more than 1 is a number of Blocks.
+    """
+    start, tokens = turns.borders[2], turns.num_tokens
+    tiles = num_tiles(tokens)
+    first = start // TILE * TILE // BLOCK
+    past = (start + tokens - 1) // TILE * TILE // BLOCK
+    before = first + torch.arange(tiles).clamp(max=(past - first) // 2) * (TILE // BLOCK)
+    wanted = torch.tensor(densities)[None, :]
+    shares = torch.where(wanted > 1, wanted / before[:, None].clamp(min=1), wanted)[..., None]
+    blocks = torch.arange(past)
+    there = blocks < before[:, None, None]
+    chosen = (torch.rand(tiles, len(densities), past) < shares) & there
+    chosen |= there & ((blocks < 2) | (blocks >= before[:, None, None] - 8))
+    place = torch.where(chosen, chosen.cumsum(-1) - 1, past)
+    index = torch.zeros(tiles, len(densities), past + 1, dtype=torch.int32)
+    index.scatter_(-1, place, blocks.int().expand_as(place).contiguous())
+    ends = [chosen[..., : edge // BLOCK].sum(-1) for edge in (*turns.borders[:2], past * BLOCK)]
+    most = -(-int(ends[-1].max()) // 16) * 16
+    index = index[..., : max(16, most)].contiguous()
+    share = float(chosen.sum() / (there.sum() * len(densities)).clamp(min=1))
+    return Lists(index, torch.stack(ends, -1).int().contiguous()), share
+
+
+def prefill(reader: DeviceReader, length: int, densities: list[list[float]] | None) -> list[dict]:
+    """Returns seconds and density of every Step to `length`; dense without `densities`."""
+    rows, real = [], device_reader.choose_lists
+    ids = torch.randint(0, 1000, (length,))
+    reader.truncate(0)
+    steps = range(0, length, device_reader.STEP_SIZE)
+    for begin in steps:
+        for first, last in reader._pieces(begin, min(device_reader.STEP_SIZE, length - begin)):
+            start, end = begin + first, begin + last
+            turns = reader._turns(start, end - start)
+            kinds = {tuple(layer) for layer in densities or []}
+            lists = {kind: random_lists(list(kind), turns) for kind in kinds}
+            drawn = [lists[tuple(layer)] for layer in densities or []]
+            replayed = iter(drawn)
+
+            def replay(q, means, turns, rule, replayed=replayed):
+                real(q, means, turns, rule)
+                return next(replayed)[0]
+
+            device_reader.choose_lists = replay
+            try:
+                took = seconds(
+                    lambda ids=ids[start:end], turns=turns: reader.piece(
+                        ids, turns, dense=densities is None
+                    )
+                )
+            finally:
+                device_reader.choose_lists = real
+            reader._finish(start, end)
+            shares = [share for _, share in drawn]
+            density = sum(shares) / len(shares) if shares else 1.0
+            rows.append({"end": end, "seconds": took, "density": density})
+    return rows
+
+
+def warm_up(reader: DeviceReader, densities: list[list[float]] | None) -> None:
+    """Compile and tune what a prefill launches, outside of the time that is taken."""
+    prefill(reader, min(reader.capacity, 2 * device_reader.STEP_SIZE), densities)
+    config, past = reader.config, 16
+    group = config.num_heads // config.num_kv_heads
+    while past * BLOCK < 2 * reader.capacity:
+        scores = torch.zeros(config.num_kv_heads, num_tiles(TILE), group, past)
+        lists_of(scores, reader._turns(0, TILE), BlockRule())
+        past *= 2
+
+
+def upto(rows: list[dict], length: int, times: int = 1) -> dict:
+    """Returns the seconds that the Steps to `length` took together, and their mean density."""
+    rows = [row for row in rows if row["end"] <= length]
+    took = sum(row["seconds"] for row in rows) * times
+    weight = sum(row["end"] for row in rows)
+    density = sum(row["density"] * row["end"] for row in rows) / weight
+    return {"length": length, "seconds": took, "density": density}
+
+
+def attention_alone(config: ModelConfig, length: int, ceiling: float) -> list[dict]:
+    """Returns the speed of attention of the last Step at this length: ours and torch's, dense."""
+    tokens, dim = min(device_reader.STEP_SIZE, length), config.head_dim
+    start = (length - tokens) // TILE * TILE
+    reach = DualChunk(*config.dual_chunk, trained=config.native_window)
+    start = max(start, (length - 1) // reach.stride * reach.stride)
+    tokens = length - start
+    q = torch.randn(tokens, config.num_heads, dim, dtype=DTYPE)
+    keys, values = torch.randn(2, config.num_kv_heads, length, dim, dtype=DTYPE)
+    turns = make_turns(reach, torch.zeros(dim // 2), start, tokens)
+    flops = 4 * config.num_heads * dim * (tokens * start + tokens * tokens / 2)
+    bias = causal_lower_right(tokens, length)
+    theirs = [x[None] for x in (q.transpose(0, 1).contiguous(), keys, values)]
+    forms = {
+        "ours": lambda: attend(q, keys, values, turns),
+        "torch": lambda: torch.nn.functional.scaled_dot_product_attention(
+            *theirs, attn_mask=bias, enable_gqa=True
+        ),
+    }
+    rows = []
+    for name, form in forms.items():
+        try:
+            took = median(form, 3)
+        except RuntimeError as error:
+            rows.append({"form": name, "length": length, "error": str(error)})
+            continue
+        rows.append({"form": name, "length": length, "rows": tokens, "seconds": took,
+                     "flops": flops / took, "of_ceiling": flops / took / ceiling})  # fmt: skip
+    return rows
+
+
+def decoding(reader: DeviceReader, length: int, tokens: int = 16) -> dict:
+    """Returns the tokens per second after `length` tokens."""
+    reader.cache.length = length
+    token = torch.tensor([1])
+    reader.read(token, lambda part: None, dense=True)
+    began = time.perf_counter()
+    for _ in range(tokens):
+        reader.read(token, lambda part: None, dense=True)
+    took = (time.perf_counter() - began) / tokens
+    config = reader.config
+    weights = sum(
+        one.weight.numel() * one.weight.element_size()
+        for layer in reader.weights.layers
+        for one in (layer.qkv, layer.out, layer.gate_up, layer.down)
+    )
+    head = reader.weights.head
+    moved = (
+        weights
+        + head.numel() * 2
+        + config.cache_bytes_per_token(reader.cache.keys[0].itemsize) * length
+    )
+    return {"length": length, "tokens_per_second": 1 / took, "bytes_per_second": moved / took}
+
+
+def measure(name, config: ModelConfig, lengths, densities, ceiling, report, *, kv8: bool) -> None:
+    """Adds to the report what one shape does, the cheapest figures first."""
+    on_gpu = torch.cuda.is_available()
+    free = torch.cuda.mem_get_info()[0] if on_gpu else 2**40
+    planned = {one: sum(planned_bytes(config, one + 64, kv8=kv8)) for one in lengths}
+    fits = [one for one in lengths if planned[one] < free]
+    row = report["shapes"][name] = {
+        "planned_gib": {one: planned[one] / 2**30 for one in lengths},
+        "does_not_fit": [one for one in lengths if one not in fits],
+    }
+    row["attention"] = [line for one in fits for line in attention_alone(config, one, ceiling)]
+    one_layer = replace(config, num_layers=1)
+    reader = reader_of(one_layer, random_weights(one_layer), fits[-1], None, kv8)
+    warm_up(reader, None)
+    steps = prefill(reader, fits[-1], None)
+    row["dense_by_one_layer"] = [upto(steps, one, config.num_layers) for one in fits]
+    del reader
+    if on_gpu:
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
+    reader = reader_of(config, random_weights(config), fits[-1] + 64, BlockRule(), kv8)
+    most = BlockRule().max_keys / BLOCK
+    layers = densities or [[most] * config.num_kv_heads] * config.num_layers
+    warm_up(reader, layers)
+    steps = prefill(reader, fits[-1], layers)
+    row["sparse"] = [upto(steps, one) for one in fits]
+    row["peak_gib"] = torch.cuda.max_memory_allocated() / 2**30 if on_gpu else None
+    row["decoding"] = [decoding(reader, one) for one in fits]
+    # more would take too long
+    whole = [one for one in fits if one <= LENGTHS[1]]
+    steps = prefill(reader, whole[-1], None)
+    row["dense"] = [upto(steps, one) for one in whole]
+    pairs = zip(row["dense_by_one_layer"], row["sparse"], strict=True)
+    row["times_faster"] = [dense["seconds"] / sparse["seconds"] for dense, sparse in pairs]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--densities", type=Path)
+    parser.add_argument("--small", action="store_true")
+    options = parser.parse_args()
+    densities = None
+    if options.densities:
+        densities = json.loads(options.densities.read_text())["layers"]
+    on_gpu = torch.cuda.is_available()
+    if not on_gpu and not (options.small and interpreted()):
+        raise SystemExit("torch finds no CUDA device")
+    shapes = SHAPES
+    if options.small:
+        tiny = replace(shape(2, 128, 192, 4, 2), head_dim=32, vocab_size=1000)
+        shapes = {
+            "tiny": (replace(tiny, dual_chunk=(384, 128), native_window=384), (256, 640), True)
+        }
+        device_reader.STEP_SIZE = 256
+    torch.set_default_device("cuda" if on_gpu else "cpu")
+    torch.manual_seed(0)
+    began, report = time.perf_counter(), {
+        "device": torch.cuda.get_device_name() if on_gpu else None,
+        "memory_gib": torch.cuda.mem_get_info()[1] / 2**30 if on_gpu else None,
+        "capability": torch.cuda.get_device_capability() if on_gpu else None,
+        "date": date.today().isoformat(),
+        "torch": torch.__version__,
+        "triton": triton.__version__,
+        "densities": str(options.densities or "the most that the Rule allows"),
+        "shapes": {},
+        "left_out": [],
+    }  # fmt: skip
+
+    def save() -> None:
+        report["seconds"] = time.perf_counter() - began
+        options.out.write_text(json.dumps(report, indent=2) + "\n")
+
+    with torch.inference_mode():
+        report["errors"] = all_errors(small=options.small)
+        print(json.dumps(report["errors"], indent=2), flush=True)
+        report["ceilings"] = ceilings(64 if options.small else 8192)
+        save()
+        if wrong := too_far(report["errors"]):
+            raise SystemExit("kernels that compute something else:\n" + "\n".join(wrong))
+        for name, (config, lengths, kv8) in shapes.items():
+            if time.perf_counter() - began > BUDGET_SECONDS / 2:
+                report["left_out"].append(f"{name}: no time left")
+                continue
+            ceiling = report["ceilings"]["bf16_flops"]
+            measure(name, config, lengths, densities, ceiling, report, kv8=kv8)
+            print(json.dumps(report["shapes"][name], indent=2), flush=True)
+            save()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,232 @@
+"""Every kernel against its reference, on a GPU in bfloat16; without one in Triton's interpreter.
+
+Run: python -P tests/bench/gpu_checks.py [--small]
+
+Without a GPU set TRITON_INTERPRET=1, and be patient or say --small. It ends with an error where a
+kernel computes something else than its reference.
+"""
+
+import json
+import sys
+from dataclasses import replace
+
+import torch
+
+from longctx.kernels import reference
+from longctx.kernels.blocks import BLOCK, TILE, BlockRule, block_means, choose_blocks
+from longctx.kernels.dual_chunk import DualChunk, Plain
+from longctx.kernels.eight_bits import make_eight, restored
+from longctx.kernels.rope import angles, inverse_frequencies, rotate
+from longctx.kernels.triton_attention import attend
+from longctx.kernels.triton_fp8 import project8, quantize, reference_project8
+from longctx.kernels.triton_layer import rms_norm, store, swiglu
+from longctx.kernels.triton_selection import lists_of, predicted_scores, write_means
+from longctx.kernels.turns import make_turns
+from longctx.runtime.config import ModelConfig
+from longctx.runtime.device_reader import DeviceReader
+from longctx.runtime.device_weights import DeviceWeights, Layer, Projection
+from longctx.runtime.numerics import Numerics
+
+# The interpreter multiplies bfloat16 wrongly.
+DTYPE = torch.bfloat16 if torch.cuda.is_available() else torch.float32
+# What bfloat16 may cost: products of rounded numbers, summed in float32.
+ERROR = 1e-2
+# First row, rows and splits: the ends of Chunks, all three ranges, decoding.
+RUNS = [(0, 300, 1), (384, 384, 1), (900, 130, 1), (1300, 1, 16), (1100, 16, 9)]
+
+
+def all_errors(*, small: bool) -> dict[str, dict[str, float]]:
+    """Returns the distance of every kernel from its reference, as a share of the reference.
+
+    Memory that nobody wrote is NaN meanwhile, and so is a distance that has seen any.
+    """
+    runs = RUNS[1:4:2] if small else RUNS
+    sizes = ((6, 2, 64), (2, 2, 32)) if small else ((28, 4, 128), (14, 2, 64))
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    errors = {"layer": check_layer(), "replay": {"graph": check_replay()}}
+    for heads, groups, dim in sizes:
+        errors[f"attention, head size {dim}"] = attention_errors(heads, groups, dim, runs)
+        errors[f"lists, head size {dim}"] = check_lists(heads, groups, dim)
+    torch.use_deterministic_algorithms(False)
+    return errors
+
+
+def too_far(errors: dict[str, dict[str, float]]) -> list[str]:
+    """Returns in words which kernels compute something else."""
+    return [
+        f"{kind}, {name}: {error}"
+        for kind, found in errors.items()
+        for name, error in found.items()
+        if not error < ERROR
+    ]
+
+
+def distance(got: torch.Tensor, expected: torch.Tensor) -> float:
+    return float((got.float() - expected.float()).norm() / expected.float().norm())
+
+
+def attention_errors(heads: int, groups: int, dim: int, runs) -> dict[str, float]:
+    """Returns how far attention in bfloat16 lies from the references, over all three ranges."""
+    numbers, found = DualChunk(448, 64, 300), {}
+    frequencies = inverse_frequencies(dim, 1e6, {})
+    for start, tokens, splits in runs:
+        q = torch.randn(tokens, heads, dim, dtype=DTYPE)
+        keys, values = torch.randn(2, groups, start + tokens, dim, dtype=DTYPE)
+        expected = reference.dual_chunk_attention(
+            q.transpose(0, 1), keys, values, frequencies, numbers
+        ).transpose(0, 1)
+        positions = numbers.key_positions(torch.arange(start + tokens))
+        turn = angles(frequencies, positions)
+        if splits > 1:
+            found[f"{start}+{tokens}/{splits} in 8 bits"] = eight_error(
+                numbers, frequencies, start, q, keys, values, splits
+            )
+        cached = rotate(keys.float().transpose(0, 1), *turn).transpose(0, 1).to(keys.dtype)
+        turns = make_turns(numbers, frequencies, start, tokens)
+        got, _ = attend(q, cached.contiguous(), values, turns, splits=splits)
+        found[f"{start}+{tokens}/{splits}"] = distance(got, expected)
+    return found
+
+
+def eight_error(numbers, frequencies, start, q, keys, values, splits) -> float:
+    """Returns how far attention to keys and values in 8 bits lies from that to what they mean."""
+    tokens = q.shape[0]
+    bias = 50 * torch.randn(keys.shape[0], keys.shape[2])
+    eight = make_eight(bias, start + BLOCK, frequencies, numbers)
+    codes = torch.zeros(2, keys.shape[0], start + BLOCK, keys.shape[2], dtype=torch.int8)
+    for begin in range(0, start + tokens, TILE):
+        end = min(begin + TILE, start + tokens)
+        k, v = (x[:, begin:end].transpose(0, 1).contiguous() for x in (keys, values))
+        store(k, v, *codes, make_turns(numbers, frequencies, begin, end - begin), eight)
+    turns = make_turns(numbers, frequencies, start, tokens)
+    got, _ = attend(q, *codes, turns, splits=splits, eight=eight)
+    whole = [x.contiguous().to(DTYPE) for x in restored(*codes, eight)]
+    return distance(got, attend(q, *whole, turns, splits=splits)[0])
+
+
+def check_lists(heads: int, groups: int, dim: int) -> dict[str, float]:
+    """Returns how many Blocks are chosen otherwise than by a sort, and the error of attention."""
+    start, tokens, rule = 12 * TILE, 2 * TILE, BlockRule(1_024, 0.9, 1, 2, dense_below=0)
+    q = torch.randn(tokens, heads, dim, dtype=DTYPE)
+    keys, values = torch.randn(2, groups, start + tokens, dim, dtype=DTYPE)
+    means = torch.empty(groups, keys.shape[1] // BLOCK, dim)
+    write_means(keys, means, 0, keys.shape[1])
+    still = torch.zeros(dim // 2)
+    turns = make_turns(Plain(), still, start, tokens)
+    scores = predicted_scores(q, means, turns)
+    lists = lists_of(scores, turns, rule)
+    seen = torch.zeros(groups, tokens, keys.shape[1], dtype=torch.bool)
+    wrong = 0
+    for tile in range(2):
+        past = (start + tile * TILE) // BLOCK
+        mass = scores[:, tile, :, :past].softmax(-1).mean(1)
+        expected = choose_blocks(mass, rule)
+        got = torch.zeros_like(expected)
+        for group in range(groups):
+            got[group, lists.index[tile, group, : lists.ends[tile, group, 2]].long()] = True
+        wrong += int((got ^ expected).sum())
+        rows = slice(tile * TILE, (tile + 1) * TILE)
+        seen[:, rows, : past * BLOCK] = got.repeat_interleave(BLOCK, 1)[:, None]
+        seen[:, rows, past * BLOCK :] = True
+    got, _ = attend(q, keys, values, turns, lists)
+    expected = reference.chosen_attention(q.transpose(0, 1), keys, values, seen).transpose(0, 1)
+    return {
+        "means": distance(means, block_means(keys)),
+        "blocks_chosen_otherwise": wrong / (tokens // TILE * groups * past),
+        "lists": distance(got, expected),
+    }
+
+
+def check_layer() -> dict[str, float]:
+    """Returns how far the small kernels lie from their references."""
+    x, added = torch.randn(2, 30, 3584, dtype=DTYPE)
+    weight = torch.randn(3584, dtype=DTYPE)
+    kept = (x + added).float()
+    normed = rms_norm(x, weight, 1e-5, added)
+    gate_up = torch.randn(7, 2 * 18_944, dtype=DTYPE)
+    k, v = torch.randn(2, 200, 4, 128, dtype=DTYPE)
+    keys, values = torch.zeros(2, 4, 500, 128, dtype=DTYPE)
+    frequencies = inverse_frequencies(128, 1e7, {})
+    store(k, v, keys, values, make_turns(Plain(), frequencies, 250, 200))
+    turned = reference.rope(k, *angles(frequencies, torch.arange(250, 450)))
+    matrix, bias = torch.randn(512, 3584, dtype=DTYPE), torch.randn(512, dtype=DTYPE)
+    return {
+        "rms_norm": distance(normed, reference.rms_norm(kept, weight, 1e-5)),
+        "swiglu": distance(swiglu(gate_up), reference.swiglu(*gate_up.chunk(2, -1))),
+        "keys": distance(keys[:, 250:450], turned.transpose(0, 1)),
+        "values": distance(values[:, 250:450], v.transpose(0, 1)),
+        "fp8": distance(
+            project8(x, quantize(matrix), bias),
+            reference_project8(quantize(x), quantize(matrix), bias),
+        ),
+    }
+
+
+def random_weights(config: ModelConfig) -> DeviceWeights:
+    """Returns weights of the shape of `config`, small enough that activations stay finite."""
+
+    def matrix(rows: int, columns: int, bias: bool = False) -> Projection:
+        weight = torch.empty(rows, columns, dtype=DTYPE).normal_(0, columns**-0.5)
+        return Projection(weight, torch.zeros(rows, dtype=DTYPE) if bias else None)
+
+    hidden, mlp, dim = config.hidden_size, config.mlp_size, config.head_dim
+    ones = torch.ones(hidden, dtype=DTYPE)
+    qkv = (config.num_heads + 2 * config.num_kv_heads) * dim
+    layers = tuple(
+        Layer(ones, matrix(qkv, hidden, True), None, None, matrix(hidden, config.num_heads * dim),
+              ones, matrix(2 * mlp, hidden), matrix(hidden, mlp))
+        for _ in range(config.num_layers)
+    )  # fmt: skip
+    ends = [matrix(config.vocab_size, hidden).weight for _ in range(2)]
+    return DeviceWeights(ends[0], layers, ones, ends[1])
+
+
+def reader_of(
+    config: ModelConfig,
+    weights: DeviceWeights,
+    capacity: int,
+    rule: BlockRule | None,
+    kv8: bool = False,
+) -> DeviceReader:
+    reach = DualChunk(*config.dual_chunk, trained=config.native_window)
+    return DeviceReader(
+        config, weights, Numerics("bfloat16", DTYPE, "as read"), capacity, reach=reach, rule=rule
+    )
+
+
+def check_replay() -> float:
+    """Returns how far a token from the CUDA graph lies from one that was launched by itself."""
+    config = replace(shape(2, 512, 1024, 8, 2), vocab_size=1000)
+    weights, ids = random_weights(config), torch.randint(0, 1000, (9,))
+    readers = [reader_of(config, weights, 100, None) for _ in range(2)]
+    for reader in readers:
+        reader.read(ids, lambda part: None, dense=True)
+    worst = 0.0
+    for token in ids[:3].split(1):
+        graph = readers[0].read(token, lambda part: None, dense=True)
+        start = readers[1].cache.length
+        plain = readers[1].piece(token, readers[1]._turns(start, 1), dense=True)
+        readers[1]._finish(start, start + 1)
+        worst = max(worst, distance(graph, plain.cpu()))
+    return worst
+
+
+def shape(layers: int, hidden: int, mlp: int, heads: int, kv_heads: int) -> ModelConfig:
+    return ModelConfig(
+        "qwen2", layers, hidden, mlp, heads, kv_heads, 128, 152_064, 1e-5, 1e7,
+        native_window=262_144, window=1_010_000, dual_chunk=(262_144, 8_192),
+    )  # fmt: skip
+
+
+def main(*words: str) -> None:
+    torch.set_default_device("cuda" if torch.cuda.is_available() else "cpu")
+    torch.manual_seed(0)
+    with torch.inference_mode():
+        errors = all_errors(small="--small" in words)
+    print(json.dumps(errors, indent=2))
+    if wrong := too_far(errors):
+        raise SystemExit("kernels that compute something else:\n" + "\n".join(wrong))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,123 @@
+"""The path for a GPU, in Triton's interpreter on a CPU, against the decoder for CPUs."""
+
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+
+from longctx.kernels.blocks import BlockRule
+from longctx.kernels.dual_chunk import DualChunk, Plain
+from longctx.runtime.accelerator import check_device, gpu_facts
+from longctx.runtime.config import ModelConfig, load_config
+from longctx.runtime.decoder import build_decoder
+from longctx.runtime.device_reader import DeviceReader, needs_eight_bits, planned_bytes
+from longctx.runtime.device_weights import to_device
+from longctx.runtime.engine import DecoderReader, Engine
+from longctx.runtime.errors import ModelError, OutOfMemory
+from longctx.runtime.numerics import choose_numerics
+from longctx.runtime.weights import open_weights
+
+NUMBERS = DualChunk(384, 128, 200)
+LITTLE = BlockRule(max_keys=128, mass=0.9, sinks=1, window=1, dense_below=128)
+
+
+def readers(directory, reach, rule, capacity, fp8=False, kv8=False):
+    config, weights = load_config(directory), open_weights(directory)
+    numerics = choose_numerics("float32")
+    decoder = replace(build_decoder(config, weights, numerics, rule=rule), reach=reach)
+    placed = to_device(config, weights, torch.device("cpu"), torch.float32, fp8=fp8, kv8=kv8)
+    device = DeviceReader(config, placed, numerics, capacity, reach=reach, rule=rule, kv8=kv8)
+    return DecoderReader(decoder, capacity), device
+
+
+def random_ids(count):
+    generator = torch.Generator().manual_seed(count)
+    return torch.randint(0, 500, (count,), generator=generator)
+
+
+def distance(got, expected):
+    return ((got - expected).norm() / expected.norm()).item()
+
+
+@pytest.mark.parametrize(
+    ("kind", "reach", "rule", "steps"),
+    [
+        ("qwen2", Plain(), None, (17, 1)),
+        ("qwen3", Plain(), None, (9, 3)),
+        ("qwen2", NUMBERS, LITTLE, (528,)),
+    ],
+    ids=["qwen2", "qwen3", "long"],
+)
+@torch.inference_mode()
+def test_logits_equal_those_of_the_decoder(tiny_model_dir, kind, reach, rule, steps):
+    theirs, ours = readers(tiny_model_dir(kind), reach, rule, sum(steps) + 5)
+    for size in steps:
+        ids = random_ids(size)
+        parts = []
+        expected = theirs.read(ids, lambda part: None, dense=size < 128)
+        got = ours.read(ids, parts.append, dense=size < 128)
+        assert distance(got, expected) < 1e-5
+        assert parts[-1] == 1 and got.device.type == "cpu"
+    for name in ("keys", "values", "means"):
+        length = sum(steps) // 64 if name == "means" else sum(steps)
+        pairs = zip(getattr(ours.cache, name), getattr(theirs.cache, name), strict=True)
+        for mine, other in pairs:
+            torch.testing.assert_close(mine[:, :length], other[:, :length], atol=2e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["fp8", "kv8"])
+@torch.inference_mode()
+def test_weights_or_cache_in_8_bits_are_near(tiny_model_dir, kind):
+    theirs, ours = readers(tiny_model_dir("qwen2"), Plain(), None, 9, **{kind: True})
+    ids = random_ids(5)
+    expected = theirs.read(ids, lambda part: None, dense=True)
+    error = distance(ours.read(ids, lambda part: None, dense=True), expected)
+    assert 1e-5 < error < (0.2 if kind == "fp8" else 0.02), error
+
+
+def test_an_engine_writes_the_same_tokens_and_keeps_its_prefix(tiny_model_dir):
+    theirs, ours = readers(tiny_model_dir("qwen2"), Plain(), None, 20)
+    ids = random_ids(12).tolist()
+    for prompt in (ids, ids[:9] + ids[:3]):
+        expected = list(Engine(theirs).generate(prompt, max_tokens=2))
+        assert list(Engine(ours).generate(prompt, max_tokens=2)) == expected
+
+
+def test_keys_and_values_take_8_bits_where_16_do_not_fit():
+    # the shape of Qwen2.5-14B-Instruct-1M
+    config = ModelConfig(
+        "qwen2", 48, 5120, 13_824, 40, 8, 128, 152_064, 1e-5, 1e7, dual_chunk=(262_144, 8_192)
+    )
+    h200 = 139 * 2**30
+    assert not needs_eight_bits(config, 500_000, h200)
+    assert needs_eight_bits(config, 1_000_000, h200)
+    with pytest.raises(OutOfMemory, match="cache in 8 bits 9[0-9].* GiB.*; 80.0 GiB are free"):
+        needs_eight_bits(config, 1_000_000, 80 * 2**30)
+    weights, cache, _ = planned_bytes(config, 1_000_000)
+    # 14.77 billion parameters, 192 KiB a token and a 64th for the means
+    assert abs(weights / 2 - 14.77e9) < 0.01e9
+    assert cache == 1_000_000 * (192 + 3) * 1024
+
+
+def test_a_device_that_cannot_be_used_is_refused(monkeypatch):
+    assert check_device("cpu").type == "cpu"
+    with pytest.raises(ModelError, match="'tpu' is not one of cpu, cuda"):
+        check_device("tpu")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(ModelError, match="no GPU can be used: torch finds no CUDA device"):
+        check_device("cuda")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: (7, 5))
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "Old One")
+    with pytest.raises(ModelError, match="Old One has compute capability 7.5, expected 8.0"):
+        check_device("cuda")
+
+
+def test_what_is_said_of_the_gpu_path_is_what_was_measured(request):
+    results = (request.config.rootpath / "tests/bench/results").glob("gpu*.json")
+    measured = [path.name for path in results if json.loads(path.read_text())["device"]]
+    if measured:
+        assert any(f"measured: {name}" in gpu_facts() for name in measured)
+    else:
+        assert "GPU path: never run on a GPU" in gpu_facts()
