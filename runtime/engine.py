@@ -2,14 +2,15 @@
 
 What has been read stays in the KVCache, and a call that begins with the same tokens pays only for
 the rest: a token's keys and values depend on nothing after it, so the longest common prefix of two
-prompts is the same in both.
+prompts is the same in both. With a PrefixKeeper this holds from one process to the next.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import fields, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, Self
 
 import numpy as np
 import torch
@@ -22,7 +23,10 @@ from longctx.runtime.decoder import Decoder, build_decoder, forward
 from longctx.runtime.errors import ModelError
 from longctx.runtime.kv_cache import KVCache
 from longctx.runtime.numerics import Numerics, choose_numerics
+from longctx.runtime.prefix_keeper import Origin, PrefixKeeper
+from longctx.runtime.prefix_store import PrefixStore
 from longctx.runtime.sampling import Sampling, choose_token
+from longctx.runtime.store import model_at
 from longctx.runtime.weights import open_weights
 
 STEP_SIZE = 2048
@@ -51,14 +55,31 @@ class Reader(Protocol):
 class Engine:
     """A Reader and the tokens it has read."""
 
-    def __init__(self, reader: Reader, step_size: int = STEP_SIZE) -> None:
+    def __init__(
+        self, reader: Reader, step_size: int = STEP_SIZE, keeper: PrefixKeeper | None = None
+    ) -> None:
         """Start with nothing read; prompts are read `step_size` tokens at a time."""
         self.reader = reader
         self.step_size = step_size
+        self.keeper = keeper
+        self._grid = max(reader.grid, keeper.grid if keeper else 1)
         self._ids = np.empty(reader.capacity, dtype=np.int64)
         self._length = 0
         # from here on what was read attended densely
         self._question_start = 0
+
+    def close(self) -> None:
+        """Return when what was read is stored, where it is to be stored."""
+        if self.keeper:
+            self.keeper.close()
+
+    def __enter__(self) -> Self:
+        """The Engine, to be closed at the end."""
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Close it."""
+        self.close()
 
     @property
     def window(self) -> int:
@@ -141,6 +162,8 @@ class Engine:
         kept = self._kept(wanted, question_start)
         self._forget(kept)
         self._question_start = question_start
+        if self.keeper and kept < question_start:
+            kept = self._restore(self.keeper, wanted, question_start, kept)
         logits = None
         for start, end in self._steps(kept, question_start, total):
             on_progress(start, total)
@@ -149,6 +172,8 @@ class Engine:
                 on_progress(start + int(share * size), total)
 
             logits = self._step(wanted[start:end].tolist(), on_part, dense=start >= question_start)
+            if self.keeper and end <= question_start:
+                self.keeper.keep(end)
         on_progress(total, total)
         assert logits is not None, "a prompt of no tokens"
         return logits
@@ -161,16 +186,28 @@ class Engine:
         # the end is read again when nothing else is new, for the sake of its logits; two tokens,
         # since one alone would be multiplied as a decoded token is
         kept = min(kept, max(0, len(wanted) - 2))
-        if kept >= question_start == self._question_start or self.reader.grid == 1:
+        if kept >= question_start == self._question_start or self._grid == 1:
             return kept
         # a tile torn by the question attends densely, a whole one does not
         kept = min(kept, question_start, self._question_start)
-        return kept - kept % self.reader.grid
+        return kept - kept % self._grid
+
+    def _restore(
+        self, keeper: PrefixKeeper, wanted: NDArray[np.int64], question_start: int, kept: int
+    ) -> int:
+        """Returns how many tokens are in place once the store has been asked for more."""
+        length = keeper.restore(wanted, question_start, kept)
+        self._ids[:length] = wanted[:length]
+        self._length = length
+        if question_start == len(wanted) and length > question_start - 2:
+            # as in `_kept`
+            length = max(0, question_start - 2)
+            self._forget(length - length % self._grid)
+        return self._length
 
     def _steps(self, start: int, question_start: int, total: int) -> Iterator[tuple[int, int]]:
         """Yields the Steps: ends on the reader's grid, and where the question begins."""
-        grid = self.reader.grid
-        size = max(grid, self.step_size - self.step_size % grid)
+        size = max(self._grid, self.step_size - self.step_size % self._grid)
         while start < total:
             end = min(start + size, question_start if start < question_start else total)
             yield start, end
@@ -190,6 +227,8 @@ class Engine:
         return logits
 
     def _forget(self, length: int) -> None:
+        if self.keeper:
+            self.keeper.settle(length)
         self.reader.truncate(length)
         self._length = length
 
@@ -204,6 +243,18 @@ class DecoderReader:
         self.capacity = capacity
         self.cache = KVCache(decoder.config, capacity, decoder.numerics.dtype)
         self.grid = TILE if decoder.rule else 1
+
+    @property
+    def settings(self) -> str:
+        """What its keys and values depend on beside the weights and the token ids."""
+        parts = {
+            field.name: getattr(self.decoder, field.name)
+            for field in fields(self.decoder)
+            if field.name not in ("weights", "frequencies", "upcast")
+        }
+        parts["numerics"] = replace(self.numerics, reason="")
+        capability = torch.backends.cpu.get_cpu_capability()
+        return f"{parts} torch {torch.__version__} on {capability}"
 
     def read(self, token_ids: Tensor, on_part: Callable[[float], None], *, dense: bool) -> Tensor:
         """Returns float32 logits [V] after the last of `token_ids` [T], and remembers them."""
@@ -229,13 +280,17 @@ def load_engine(
     numerics: str = "auto",
     num_threads: int | None = None,
     sparse: bool = False,
+    prefixes: PrefixStore | None = None,
+    label: str = "",
     on_notice: Callable[[str], None] = lambda text: None,
 ) -> Engine:
     """Returns an Engine for the model in `directory`, in Hugging Face layout.
 
     `window` is the room for prompt and answer in tokens, the model's native window unless given.
-    With `sparse`, prompts attend to the Blocks that the Rule chooses. `on_notice` is told, in a
-    sentence, when the model has to run through transformers.
+    With `sparse`, prompts attend to the Blocks that the Rule chooses. With `prefixes`, what was
+    read in earlier runs is not read again, and what is read now is kept under `label` until the
+    Engine is closed. `on_notice` is told, in a sentence, when the model has to run through
+    transformers, and when nothing more can be kept.
 
     Raises:
         ModelError: the files are missing or malformed, or no such `numerics`.
@@ -250,7 +305,17 @@ def load_engine(
         on_notice(f"{directory.name} runs through transformers, dense and slower: {reason}")
         return Engine(load_foreign_reader(directory, window, chosen))
     config = load_config(directory)
-    return Engine(own_reader(config, directory, window, chosen, Rule() if sparse else None))
+    reader = own_reader(config, directory, window, chosen, Rule() if sparse else None)
+    if prefixes is None:
+        return Engine(reader)
+    origin = origin_of(reader, directory, label)
+    return Engine(reader, keeper=PrefixKeeper(prefixes, origin, reader.cache, on_notice))
+
+
+def origin_of(reader: DecoderReader, directory: Path, label: str = "") -> Origin:
+    """Returns what the keys and values of a Reader over the model in `directory` come from."""
+    files = model_at(directory)
+    return Origin(files.digest, reader.settings, files.name, label)
 
 
 def own_reader(
