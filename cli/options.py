@@ -111,6 +111,9 @@ class ModelOptions:
     attention: Annotated[
         Attention, typer.Option(help="What documents attend to: all, or chosen blocks.")
     ] = Attention.dense
+    no_cache: Annotated[
+        bool, typer.Option("--no-cache", help="Neither use nor keep what was read on the disk.")
+    ] = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -86,6 +86,12 @@ class Engine:
         """The most tokens that prompt and answer may have together."""
         return self.reader.capacity
 
+    def num_stored(self, token_ids: Sequence[int], question_start: int) -> int:
+        """Returns how many tokens before the question an earlier run has stored."""
+        if self.keeper is None:
+            return 0
+        return self.keeper.num_stored(np.asarray(token_ids, dtype=np.int64), question_start)
+
     @torch.inference_mode()
     def generate(
         self,

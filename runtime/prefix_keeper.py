@@ -89,6 +89,10 @@ class PrefixKeeper:
         ids = token_ids[:question_start].astype(np.int32)
         return chain(self._root, ids, tail=question_start < len(token_ids))
 
+    def num_stored(self, token_ids: NDArray[np.int64], question_start: int) -> int:
+        """Returns how many tokens before the question are in the store."""
+        return self._store.num_stored(self.links(token_ids, question_start))
+
     def restore(self, token_ids: NDArray[np.int64], question_start: int, kept: int) -> int:
         """Returns how many tokens the KVCache holds now that held `kept`: more, or some fewer.
 

@@ -34,6 +34,8 @@ from longctx.runtime.prefix_node import (
 # Unless the user says otherwise: a quarter of what the disk has for us, and never more than this.
 MOST_BYTES = 64 * 10**9
 _SUFFIX = ".kv"
+# A node's header and token ids: no more than this in all but the strangest cases.
+_BESIDE = 8_192
 # Longer than any chain is in tokens, and still no time to speak of in nanoseconds.
 _APART = 10**7
 
@@ -112,7 +114,7 @@ class PrefixStore:
         if path.is_file() or facts.start and not self._path(facts.parent).is_file():
             return
         make_private(self.directory)
-        if not self._make_room(facts.num_bytes, keep):
+        if not self._make_room(facts.num_bytes + _BESIDE, keep):
             raise NoRoom(f"the limit of {self.limit_bytes() / 1e9:.1f} GB leaves no room")
         write_node(path, facts, token_ids, buffers, stamp - facts.end)
 
