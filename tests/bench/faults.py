@@ -1,0 +1,505 @@
+"""Breaks the store of prefixes in every way we know, and counts wrong answers and lost nodes.
+
+    python -P tests/bench/faults.py OUT.json [--quick]
+
+A tiny random model reads a prompt in a process that is killed before or after each system call of
+the store, at random instants, or whose disk fails; then another process answers the same prompt.
+Its answer must be that of a process without a store, and it must find every node that was in place.
+"""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import json
+import os
+import random
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+# a process that forks must have no threads of its own at work
+os.environ["OMP_NUM_THREADS"] = "1"
+
+import torch  # noqa: E402
+from safetensors.torch import save_file  # noqa: E402
+
+from longctx.runtime.engine import load_engine  # noqa: E402
+from longctx.runtime.prefix_store import PrefixStore  # noqa: E402
+
+CALLS = ("open", "write", "utime", "fsync", "rename", "unlink", "readv")
+HIDDEN, LAYERS, HEADS, GROUPS, MLP, VOCABULARY, WINDOW = 32, 2, 4, 2, 64, 300, 8_192
+STEP = 1_024
+DOCUMENT, TOTAL, WRITTEN = 3_300, 3_340, 6
+
+
+@dataclass
+class Tally:
+    """What came of one kind of fault."""
+
+    runs: int = 0
+    killed: int = 0
+    wrong_answers: int = 0
+    unreadable_stores: int = 0
+    nodes_lost: int = 0
+    most_tokens_read_again: int = 0
+    notices: Counter[str] = field(default_factory=Counter)
+
+
+def tiny_model(directory: Path) -> Path:
+    """Returns the directory, with a random model of the Qwen2 architecture in it."""
+    config = {
+        "model_type": "qwen2",
+        "hidden_size": HIDDEN,
+        "intermediate_size": MLP,
+        "num_hidden_layers": LAYERS,
+        "num_attention_heads": HEADS,
+        "num_key_value_heads": GROUPS,
+        "vocab_size": VOCABULARY,
+        "rms_norm_eps": 1e-6,
+        "rope_theta": 10_000.0,
+        "max_position_embeddings": WINDOW,
+        "tie_word_embeddings": True,
+    }
+    torch.manual_seed(0)
+    head = HIDDEN // HEADS
+
+    def matrix(rows: int, columns: int) -> torch.Tensor:
+        return torch.randn(rows, columns) * columns**-0.5
+
+    weights = {
+        "model.embed_tokens.weight": torch.randn(VOCABULARY, HIDDEN),
+        "model.norm.weight": torch.ones(HIDDEN),
+    }
+    for layer in range(LAYERS):
+        name = f"model.layers.{layer}."
+        weights |= {
+            name + "input_layernorm.weight": torch.ones(HIDDEN),
+            name + "post_attention_layernorm.weight": torch.ones(HIDDEN),
+            name + "self_attn.q_proj.weight": 3 * matrix(HIDDEN, HIDDEN),
+            name + "self_attn.k_proj.weight": 3 * matrix(GROUPS * head, HIDDEN),
+            name + "self_attn.v_proj.weight": matrix(GROUPS * head, HIDDEN),
+            name + "self_attn.o_proj.weight": matrix(HIDDEN, HIDDEN),
+            name + "mlp.gate_proj.weight": matrix(MLP, HIDDEN),
+            name + "mlp.up_proj.weight": matrix(MLP, HIDDEN),
+            name + "mlp.down_proj.weight": matrix(HIDDEN, MLP),
+        }
+    directory.mkdir(parents=True, exist_ok=True)
+    save_file(weights, directory / "model.safetensors")
+    (directory / "config.json").write_text(json.dumps(config))
+    return directory
+
+
+def prompt(seed: int) -> list[int]:
+    """Returns a prompt that shares its first 1,500 tokens with every other."""
+    common, own = random.Random(0), random.Random(seed)
+    return [common.randrange(VOCABULARY) for _ in range(1_500)] + [
+        own.randrange(VOCABULARY) for _ in range(TOTAL - 1_500)
+    ]
+
+
+def answer(
+    model: Path, store: PrefixStore | None, seed: int, tell: Callable[[int], None] = lambda at: None
+) -> dict[str, Any]:
+    """Returns the greedy answer to a prompt, the tokens that were not read, and the notices."""
+    notices: list[str] = []
+    kept: list[int] = []
+
+    def on_progress(done: int, total: int) -> None:
+        kept.append(done)
+        tell(done - done % STEP)
+
+    engine = load_engine(model, numerics="float32", prefixes=store, on_notice=notices.append)
+    engine.step_size = STEP
+    with engine:
+        ids = list(
+            engine.generate(
+                prompt(seed), max_tokens=WRITTEN, question_start=DOCUMENT, on_progress=on_progress
+            )
+        )
+    return {"ids": ids, "kept": kept[0], "notices": notices}
+
+
+Fault = Callable[[str, Callable[[], Any], Any], Any]
+"""Gets the name of a system call, the call itself and its arguments; gives what comes of it."""
+
+
+@contextmanager
+def faulty(calls: tuple[str, ...], fault: Fault) -> Iterator[None]:
+    """Has `fault` stand between the store and the system."""
+    real = {name: getattr(os, name) for name in calls}
+    for name, function in real.items():
+
+        def between(*args: Any, _name: str = name, _real: Any = function, **values: Any) -> Any:
+            return fault(_name, lambda: _real(*args, **values), args)
+
+        setattr(os, name, between)
+    try:
+        yield
+    finally:
+        for name, function in real.items():
+            setattr(os, name, function)
+
+
+class Bench:
+    """A model, its answers without a store, and a place for stores."""
+
+    def __init__(self, root: Path) -> None:
+        """Write the model and have it answer."""
+        self.root = root
+        self.model = tiny_model(root / "model")
+        self.expected = {seed: self.apart(None, seed)[0] for seed in range(4)}
+        self.tallies: dict[str, Tally] = {}
+
+    def store(self, limit: int | None = 10**9) -> PrefixStore:
+        """Returns an empty store."""
+        directory = self.root / "prefixes"
+        shutil.rmtree(directory, ignore_errors=True)
+        return PrefixStore(directory, limit)
+
+    def start(
+        self, store: PrefixStore | None, seed: int, setup: Callable[[], Any] | None = None
+    ) -> tuple[int, int]:
+        """Returns the id of a new process that answers, and where its result comes out."""
+        read_end, write_end = os.pipe()
+        child = os.fork()
+        if child:
+            os.close(write_end)
+            return child, read_end
+        os.close(read_end)
+        status = 1
+        try:
+            real_write = os.write
+            context = setup() if setup else None
+            if context:
+                context.__enter__()
+            found = answer(
+                self.model, store, seed, lambda at: real_write(write_end, b"%d\n" % at) and None
+            )
+            real_write(write_end, json.dumps(found).encode() + b"\n")
+            status = 0
+        finally:
+            os._exit(status)
+
+    def finish(self, child: int, read_end: int) -> tuple[dict[str, Any] | None, int]:
+        """Returns the result, None where the process was killed, and the last Step it told."""
+        with os.fdopen(read_end, "rb") as pipe:
+            lines = pipe.read().splitlines()
+        _, status = os.waitpid(child, 0)
+        told = [int(line) for line in lines if line.isdigit()]
+        done = max(told, default=0)
+        if os.WIFSIGNALED(status):
+            return None, done
+        assert os.WEXITSTATUS(status) == 0, "the run itself failed"
+        return json.loads(lines[-1]), done
+
+    def apart(
+        self, store: PrefixStore | None, seed: int, setup: Callable[[], Any] | None = None
+    ) -> tuple[dict[str, Any] | None, int]:
+        """Returns what `finish` does for a process of its own."""
+        return self.finish(*self.start(store, seed, setup))
+
+    def judge(self, tally: Tally, found: dict[str, Any] | None, seed: int) -> None:
+        """Counts one run."""
+        tally.runs += 1
+        if found is None:
+            tally.killed += 1
+            return
+        expected = self.expected[seed]
+        assert expected is not None
+        tally.wrong_answers += found["ids"] != expected["ids"]
+        tally.notices.update(found["notices"])
+
+    def recover(self, tally: Tally, store: PrefixStore, seed: int, done: int | None = None) -> None:
+        """Answers again after a fault: all that was in place must be found, and be right."""
+        names = {path.stem for path in store.directory.glob("*.kv")}
+        found, _ = self.apart(store, seed)
+        self.judge(tally, found, seed)
+        assert found is not None
+        chain = self.chain(store, seed)
+        there = 0
+        for link in chain:
+            if link.name not in names:
+                break
+            there = link.end
+        tally.nodes_lost += found["kept"] < there
+        if done is not None:
+            again = max(0, done - found["kept"])
+            tally.most_tokens_read_again = max(tally.most_tokens_read_again, again)
+        tally.unreadable_stores += bool(store.verify())
+        store.sweep()
+        tally.unreadable_stores += bool(list(store.directory.glob(".draft-*")))
+
+    def chain(self, store: PrefixStore, seed: int) -> list[Any]:
+        """Returns the Links of a prompt."""
+        import numpy as np
+
+        engine = load_engine(self.model, numerics="float32", prefixes=store)
+        assert engine.keeper is not None
+        return engine.keeper.links(np.array(prompt(seed)), DOCUMENT)
+
+    def killed_at_calls(self, *, evicting: bool, writes: int, others: int) -> None:
+        """Kills before and after each call that the store makes of the system."""
+        kind = "killed_evicting" if evicting else "killed_at_calls"
+        tally = self.tallies.setdefault(kind, Tally())
+
+        def fresh() -> PrefixStore:
+            store = self.store()
+            if not evicting:
+                return store
+            self.apart(store, 1)
+            return PrefixStore(store.directory, int(store.num_bytes() * 1.3))
+
+        counts_file = self.root / "counts"
+
+        def count() -> Any:
+            seen: Counter[str] = Counter()
+
+            def note(name: str, call: Callable[[], Any], args: Any) -> Any:
+                seen[name] += 1
+                counts_file.write_text(json.dumps(seen))
+                return call()
+
+            # the file is written by Path, which opens it otherwise
+            return faulty(CALLS, note)
+
+        self.apart(fresh(), 2, count)
+        counts: dict[str, int] = json.loads(counts_file.read_text())
+        for name, number in counts.items():
+            every = writes if name in ("write", "readv") else others
+            for at in range(0, number, every):
+                for before in (True, False):
+
+                    def kill(name: str = name, at: int = at, before: bool = before) -> Any:
+                        left = [at]
+
+                        def strike(_: str, call: Callable[[], Any], args: Any) -> Any:
+                            left[0] -= 1
+                            if left[0] != -1:
+                                return call()
+                            if not before:
+                                call()
+                            os.kill(os.getpid(), signal.SIGKILL)
+
+                        return faulty((name,), strike)
+
+                    store = fresh()
+                    found, done = self.apart(store, 2, kill)
+                    self.judge(tally, found, 2)
+                    self.recover(tally, store, 2, done)
+
+    def killed_at_random(self, number: int) -> None:
+        """Kills at instants spread over a run, again and again on the same store."""
+        tally = self.tallies.setdefault("killed_at_random", Tally())
+        chance = random.Random(7)
+        began = time.monotonic()
+        self.apart(self.store(), 3)
+        whole = time.monotonic() - began
+        store = self.store()
+        for index in range(number):
+            if index % 3 == 0:
+                store = self.store()
+            child, pipe = self.start(store, index % 4)
+            time.sleep(chance.uniform(0, whole))
+            os.kill(child, signal.SIGKILL)
+            found, done = self.finish(child, pipe)
+            self.judge(tally, found, index % 4)
+            self.recover(tally, store, index % 4, done if found is None else None)
+
+    def failing_disk(self, every: int) -> None:
+        """Lets each call fail as on a full or a broken disk, once or from there on."""
+        for name in ("ENOSPC", "EIO"):
+            tally = self.tallies.setdefault(name, Tally())
+            for call_name in CALLS[:5]:
+                for at in range(0, 12, every):
+                    for forever in (False, True):
+
+                        def fail(
+                            name: str = name,
+                            call_name: str = call_name,
+                            at: int = at,
+                            forever: bool = forever,
+                        ) -> Any:
+                            left = [at]
+
+                            def strike(_: str, call: Callable[[], Any], args: Any) -> Any:
+                                left[0] -= 1
+                                if left[0] == -1 or forever and left[0] < 0:
+                                    number = getattr(errno, name)
+                                    raise OSError(number, os.strerror(number))
+                                return call()
+
+                            return faulty((call_name,), strike)
+
+                        store = self.store()
+                        found, _ = self.apart(store, 2, fail)
+                        assert found is not None and len(found["notices"]) <= 1
+                        self.judge(tally, found, 2)
+                        self.recover(tally, store, 2)
+        tally = self.tallies.setdefault("EIO_on_reading", Tally())
+        for at in range(0, 40, 4 * every):
+
+            def unreadable(at: int = at) -> Any:
+                left = [at]
+
+                def strike(_: str, call: Callable[[], Any], args: Any) -> Any:
+                    left[0] -= 1
+                    if left[0] == -1:
+                        raise OSError(errno.EIO, "Input/output error")
+                    return call()
+
+                return faulty(("readv",), strike)
+
+            store = self.store()
+            self.apart(store, 2)
+            found, _ = self.apart(store, 2, unreadable)
+            self.judge(tally, found, 2)
+            self.recover(tally, store, 2)
+
+    def short_writes(self) -> None:
+        """Writes and reads a few bytes at a time."""
+        tally = self.tallies.setdefault("short_writes_and_reads", Tally())
+        for most in (17, 1_000):
+
+            def short(most: int = most) -> Any:
+                real_write, real_readv = os.write, os.readv
+
+                def few(name: str, call: Callable[[], Any], args: Any) -> Any:
+                    if name == "write":
+                        return real_write(args[0], args[1][:most])
+                    return real_readv(args[0], [args[1][0][:most]])
+
+                return faulty(("write", "readv"), few)
+
+            store = self.store()
+            for _ in range(2):
+                found, _ = self.apart(store, 2, short)
+                self.judge(tally, found, 2)
+            self.recover(tally, store, 2)
+
+    def damaged_files(self, number: int) -> None:
+        """Flips a bit, or cuts a file short, between two runs."""
+        tally = self.tallies.setdefault("flipped_bits_and_cuts", Tally())
+        chance = random.Random(11)
+        store = self.store()
+        self.apart(store, 2)
+        for index in range(number):
+            path = chance.choice(sorted(store.directory.glob("*.kv")))
+            content = bytearray(path.read_bytes())
+            at = chance.randrange(len(content) if index % 2 else 600)
+            if index % 4 == 3:
+                del content[at:]
+            else:
+                content[at] ^= 1 << chance.randrange(8)
+            path.write_bytes(content)
+            found, _ = self.apart(store, 2)
+            self.judge(tally, found, 2)
+            assert found is not None
+            tally.unreadable_stores += bool(store.verify())
+
+    def clock_jumps(self) -> None:
+        """Sets the clock ten years on and back while prompts evict one another."""
+        tally = self.tallies.setdefault("clock_jumps", Tally())
+        store = self.store()
+        self.apart(store, 0)
+        store = PrefixStore(store.directory, int(store.num_bytes() * 2.2))
+        for index, years in enumerate((0, 10, -10, 0, -30, 10, 0)):
+
+            def jump(years: int = years) -> Any:
+                real = time.time_ns
+                time.time_ns = lambda: real() + years * 31_536_000 * 10**9  # type: ignore[assignment]
+
+            found, _ = self.apart(store, index % 4, jump)
+            self.judge(tally, found, index % 4)
+            # what was used last is there still, whatever the clock says
+            self.recover(tally, store, index % 4)
+
+    def races(self, rounds: int) -> None:
+        """Runs several processes at once on one small store, one of them sweeping it."""
+        tally = self.tallies.setdefault("races", Tally())
+        for index in range(rounds):
+            store = self.store()
+            if index % 2:
+                self.apart(store, 0)
+                store = PrefixStore(store.directory, int(store.num_bytes() * 1.5))
+            seeds = [1, 1, 2] if index % 3 else [1, 2, 3]
+            running = [(seed, self.start(store, seed)) for seed in seeds]
+            for _ in range(20):
+                store.sweep()
+                store.prefixes()
+            for seed, started in running:
+                found, _ = self.finish(*started)
+                self.judge(tally, found, seed)
+            tally.unreadable_stores += bool(store.verify())
+            self.judge(tally, self.apart(store, 1)[0], 1)
+
+
+def main() -> int:
+    """Runs everything; 1 if any answer was wrong, any store unreadable or any node lost."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--quick", action="store_true")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="longctx-faults-") as folder:
+        bench = Bench(Path(folder))
+        for strike in plan(bench, quick=options.quick):
+            strike()
+            facts = report(bench, options.quick, time.monotonic() - began)
+            options.out.write_text(json.dumps(facts, indent=1) + "\n")
+    print(json.dumps({name: facts[name] for name in ("runs", "bad", "seconds")}))
+    return int(facts["bad"] > 0)
+
+
+def plan(bench: Bench, *, quick: bool) -> list[Callable[[], None]]:
+    """Returns what is to be done, the whole of it or a small share."""
+    if quick:
+        return [
+            lambda: bench.killed_at_random(4),
+            lambda: bench.killed_at_calls(evicting=False, writes=50, others=4),
+            lambda: bench.killed_at_calls(evicting=True, writes=90, others=9),
+            lambda: bench.failing_disk(every=12),
+            bench.short_writes,
+            lambda: bench.damaged_files(4),
+            lambda: bench.races(2),
+        ]
+    return [
+        lambda: bench.killed_at_random(200),
+        lambda: bench.killed_at_calls(evicting=False, writes=1, others=1),
+        lambda: bench.killed_at_calls(evicting=True, writes=8, others=1),
+        lambda: bench.failing_disk(every=3),
+        bench.short_writes,
+        lambda: bench.damaged_files(100),
+        bench.clock_jumps,
+        lambda: bench.races(20),
+    ]
+
+
+def report(bench: Bench, quick: bool, seconds: float) -> dict[str, Any]:
+    """Returns the tallies so far."""
+    tallies = bench.tallies
+    return {
+        "command": "python -P tests/bench/faults.py OUT.json" + " --quick" * quick,
+        "step_tokens": STEP,
+        "seconds": round(seconds),
+        "runs": sum(tally.runs for tally in tallies.values()),
+        "killed": sum(tally.killed for tally in tallies.values()),
+        "bad": sum(
+            tally.wrong_answers + tally.unreadable_stores + tally.nodes_lost
+            for tally in tallies.values()
+        ),
+        "faults": {name: vars(tally) for name, tally in tallies.items()},
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())
