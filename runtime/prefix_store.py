@@ -7,6 +7,7 @@ changed in place, and any number of processes may read, write and evict at once.
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import time
@@ -86,10 +87,9 @@ class PrefixStore:
         path = self._path(link.name)
         try:
             read_node(path, link.name, token_ids, buffers)
-        except FileNotFoundError:
-            return False
-        except (DamagedNode, OSError):
-            _drop(path)
+        except (DamagedNode, OSError) as error:
+            if _is_lost(error):
+                _drop(path)
             return False
         return True
 
@@ -182,7 +182,7 @@ class PrefixStore:
         return freed + before - self.num_bytes()
 
     def verify(self, advance: Callable[[int, int], None] = lambda done, total: None) -> list[str]:
-        """Returns what was wrong with each node that was not sound; those are gone now."""
+        """Returns what was wrong with each node that was not sound; damaged ones are gone now."""
         wrong = []
         files = list(self._files())
         for index, (path, _, _) in enumerate(files):
@@ -193,7 +193,8 @@ class PrefixStore:
                 continue
             except (DamagedNode, OSError) as error:
                 wrong.append(str(error))
-                _drop(path)
+                if _is_lost(error):
+                    _drop(path)
         return wrong
 
     def _path(self, name: str) -> Path:
@@ -214,10 +215,9 @@ class PrefixStore:
         for path, size, time_ns in self._files():
             try:
                 nodes[path.stem] = read_facts(path), size, time_ns
-            except FileNotFoundError:
-                continue
-            except (DamagedNode, OSError):
-                _drop(path)
+            except (DamagedNode, OSError) as error:
+                if _is_lost(error):
+                    _drop(path)
         return nodes
 
     def _make_room(self, num_bytes: int, keep: Collection[str]) -> bool:
@@ -240,6 +240,11 @@ def _chain(nodes: Mapping[str, tuple[Facts, int, int]], name: str) -> tuple[str,
         names.append(name)
         name = nodes[name][0].parent
     return tuple(names)
+
+
+def _is_lost(error: Exception) -> bool:
+    """Returns whether a file that cannot be read never will be: not so where, say, none may."""
+    return not isinstance(error, OSError) or error.errno == errno.EIO
 
 
 def _drop(path: Path) -> int:

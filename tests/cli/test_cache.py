@@ -142,3 +142,14 @@ def test_what_is_written_is_clean(run, tiny, tmp_path):
     (tmp_path / "work" / "a\x1b[2Jb.txt").write_text("The fox.\n")
     ask(run, tiny, source="a\x1b[2Jb.txt")
     assert "\x1b" not in run("cache", "ls").out + run("cache", "ls", "--format", "json").out
+
+
+def test_a_stopped_run_waits_until_what_it_read_is_kept(run, model, tmp_path):
+    (tmp_path / "work" / "law.txt").write_text("The court sits in Ulm.\n")
+
+    def say(question):
+        raise KeyboardInterrupt
+
+    model.say = say
+    assert run("ask", "law.txt", "-q", "Where?").code == 130
+    assert (model.num_loads, model.num_closed) == (1, 1)

@@ -1,3 +1,4 @@
+import errno
 import fcntl
 import os
 
@@ -250,3 +251,18 @@ def test_short_writes_and_reads_are_gone_on_with(store, monkeypatch, most):
     monkeypatch.setattr(os, "readv", lambda file, views: readv(file, [views[0][:most]]))
     save(store, links, ids)
     assert load(store, links[0], ids) == content_of(links[0])
+
+
+@pytest.mark.parametrize(("number", "stays"), [(errno.EIO, False), (errno.EMFILE, True)])
+def test_only_what_cannot_be_read_ever_again_is_dropped(store, monkeypatch, number, stays):
+    links, ids = links_of(0, 1)
+    save(store, links, ids)
+
+    def refuse(descriptor, views):
+        raise OSError(number, os.strerror(number))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "readv", refuse)
+        assert load(store, links[0], ids) is None
+        store.prefixes()
+    assert store.has(links[0]) == stays
