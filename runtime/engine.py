@@ -23,6 +23,7 @@ from longctx.runtime.decoder import Decoder, build_decoder, forward
 from longctx.runtime.errors import ModelError
 from longctx.runtime.kv_cache import KVCache
 from longctx.runtime.numerics import Numerics, choose_numerics
+from longctx.runtime.prefix_chain import code_digest
 from longctx.runtime.prefix_keeper import Origin, PrefixKeeper
 from longctx.runtime.prefix_store import PrefixStore
 from longctx.runtime.sampling import Sampling, choose_token
@@ -260,7 +261,7 @@ class DecoderReader:
         }
         parts["numerics"] = replace(self.numerics, reason="")
         capability = torch.backends.cpu.get_cpu_capability()
-        return f"{parts} torch {torch.__version__} on {capability}"
+        return f"{parts} torch {torch.__version__} on {capability}, code {code_digest()}"
 
     def read(self, token_ids: Tensor, on_part: Callable[[float], None], *, dense: bool) -> Tensor:
         """Returns float32 logits [V] after the last of `token_ids` [T], and remembers them."""

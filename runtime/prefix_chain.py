@@ -8,8 +8,12 @@ beginning, whatever follows it.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 from hashlib import blake2b
+from importlib.util import find_spec
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +22,8 @@ from numpy.typing import NDArray
 # reading goes on from a stored node in the very pieces in which it would have come there.
 NODE = 1_024
 _DIGEST_BYTES = 16
+# What computes keys and values: other code may come to other numbers.
+_CODE = ("longctx.kernels", "longctx.runtime.decoder", "longctx.runtime.micro_batch")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +39,19 @@ class Link:
 def root_name(*dependencies: str) -> str:
     """Returns the name that a chain begins with: a hash of what the model and its settings are."""
     return blake2b("\0".join(dependencies).encode(), digest_size=_DIGEST_BYTES).hexdigest()
+
+
+@cache
+def code_digest(modules: Iterable[str] = _CODE) -> str:
+    """Returns a hash of the source of the modules, a package's with all that is in it."""
+    digest = blake2b(digest_size=_DIGEST_BYTES)
+    for module in modules:
+        spec = find_spec(module)
+        assert spec is not None and spec.origin is not None, module
+        path = Path(spec.origin)
+        for file in sorted(path.parent.glob("*.py")) if path.stem == "__init__" else [path]:
+            digest.update(file.read_bytes())
+    return digest.hexdigest()
 
 
 def node_name(parent: str, token_ids: NDArray[np.int32]) -> str:

@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -25,10 +26,11 @@ from longctx.runtime.prefix_keeper import Origin, PrefixKeeper
 from longctx.runtime.prefix_store import PrefixStore
 
 sys.path.insert(0, str(Path(__file__).parent))
-from faults import prompt, tiny_model  # noqa: E402
+from tiny_model import prompt, tiny_model  # noqa: E402
 
 SHAPES = {"0.5b": (24, 2, 64), "1.5b": (28, 2, 128)}
 REPEATS = 5
+MOST_BYTES = 2 * 10**9
 
 
 def cache_of(config, shape, num_tokens, dtype):
@@ -103,11 +105,9 @@ def main(out, *lengths):
         config = load_config(tiny_model(root / "shape"))
         rows = []
         for length in map(int, lengths or ("8192",)):
-            for shape, dtype in (
-                ("0.5b", torch.float32),
-                ("0.5b", torch.bfloat16),
-                ("1.5b", torch.float32),
-            ):
+            for shape, dtype in product(SHAPES, (torch.float32, torch.bfloat16)):
+                if 2 * np.prod(SHAPES[shape]) * dtype.itemsize * length > MOST_BYTES:
+                    continue
                 rows.append(keep_and_find(root, config, shape, length, dtype))
                 print(json.dumps(rows[-1]), flush=True)
         tiny = share_of_prefill(root)
