@@ -38,10 +38,17 @@ COMMANDS: Mapping[str, str] = {
     "pack": "Print the prompt that the other commands read.",
     "plan": "Show the tokens, memory and time of a run, and its cuts.",
     "models": "List, pull, show and verify the models in the store.",
+    "cache": "List, show, remove and verify what was read and is kept.",
     "bench": "Measure prefill, decoding, memory or fidelity on this machine.",
     "doctor": "Show what this machine has, and what longctx makes of it.",
 }
 """Every command and what it does; its code is imported when it is called."""
+
+ACTIONS: Mapping[str, tuple[str, ...]] = {
+    "models": ("list", "pull", "show", "verify"),
+    "cache": ("ls", "show", "rm", "gc", "verify"),
+}
+"""The commands that are a noun, and what can be done with it."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -77,11 +84,11 @@ def application(called: str) -> typer.Typer:
             app.command(name, help=summary)(lambda: None)
             continue
         module = import_module(f"longctx.cli.{name}")
-        if name == "models":
-            models = _group(summary)
-            for action in ("list", "pull", "show", "verify"):
-                _add(models, action, getattr(module, f"{action}_models"))
-            app.add_typer(models, name=name)
+        if name in ACTIONS:
+            group = _group(summary)
+            for action in ACTIONS[name]:
+                _add(group, action, getattr(module, f"{action}_{name}"))
+            app.add_typer(group, name=name)
         else:
             _add(app, name, getattr(module, name))
     return app

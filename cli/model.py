@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from longctx.runtime.chat import Prompt
     from longctx.runtime.engine import Engine
     from longctx.runtime.memory import MemoryPlan
+    from longctx.runtime.prefix_store import PrefixStore
     from longctx.runtime.sampling import Sampling
     from longctx.runtime.sight import Sight
     from longctx.runtime.token_counts import TokenCounts
@@ -28,12 +29,17 @@ TEMPLATE_TOKENS = 64
 
 @dataclass
 class Model:
-    """An installed model and the settings it runs with; `window` is in tokens."""
+    """An installed model and the settings it runs with; `window` is in tokens.
+
+    `prefixes` keeps what it reads, under `label`; None where nothing is kept.
+    """
 
     name: str
     directory: Path
     window: int
     options: ModelOptions
+    prefixes: PrefixStore | None = None
+    label: str = ""
 
     @cached_property
     def tokenizer(self) -> Tokenizer:
@@ -145,12 +151,16 @@ class Model:
         Raises:
             OutOfMemory: they do not fit this machine.
         """
-        from longctx.runtime.engine import load_engine
-
-        on_cpu = self.options.device is Device.cpu
-        memory = self.plan(num_tokens) if on_cpu else None
+        memory = self.plan(num_tokens) if self.options.device is Device.cpu else None
         if memory is not None:
             memory.check()
+        return self._engine(num_tokens, on_notice)
+
+    def _engine(
+        self, num_tokens: int, on_notice: Callable[[str], None] = lambda text: None
+    ) -> Engine:
+        from longctx.runtime.engine import load_engine
+
         return load_engine(
             self.directory,
             window=num_tokens,
@@ -158,8 +168,28 @@ class Model:
             num_threads=self.options.threads,
             sight=self.sight,
             device=self.options.device.value,
+            prefixes=self.prefixes,
+            label=self.label,
             on_notice=on_notice,
         )
+
+    def num_stored(self, documents: str) -> int:
+        """How many tokens of a prompt on these documents were read before and are kept."""
+        from longctx.runtime.config import foreign_reason
+
+        if self.prefixes is None or foreign_reason(self.directory) is not None:
+            return 0
+        prompt = self.prompt(documents, "", "")
+        return self._engine(1).num_stored(prompt.ids, len(prompt.prefix_ids))
+
+
+def open_prefixes(settings: Settings, options: ModelOptions) -> PrefixStore | None:
+    """The store of what was read, unless the user wants none."""
+    if options.no_cache or settings.cache_bytes == 0:
+        return None
+    from longctx.runtime.prefix_store import PrefixStore
+
+    return PrefixStore(settings.cache, settings.cache_bytes)
 
 
 def open_model(

@@ -150,6 +150,9 @@ class ModelOptions:
         Extend.none
     )
     device: Annotated[Device, typer.Option(help="Where the model runs.")] = Device.cpu
+    no_cache: Annotated[
+        bool, typer.Option("--no-cache", help="Neither use nor keep what was read on the disk.")
+    ] = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,17 +66,22 @@ def plan_facts(seen: Preview, settings: Settings) -> dict[str, Any]:
     largest = max(pack.num_tokens for pack in seen.packs)
     memory: MemoryPlan | None = None
     seconds: float | None = None
+    stored = 0
     if seen.model is not None:
+        stored = sum(seen.model.num_stored(pack.text) for pack in seen.packs)
         memory = seen.model.plan(largest + seen.reserved)
         readings = recall(settings.root, seen.model.speed_key)
         each = [expected_seconds(readings, pack.num_tokens) for pack in seen.packs]
-        seconds = None if None in each else sum(item for item in each if item is not None)
+        if None not in each:
+            seconds = sum(item for item in each if item is not None)
+            seconds *= max(0.0, 1 - stored / sum(pack.num_tokens for pack in seen.packs))
     return {
         "model": seen.name,
         "installed": seen.model is not None,
         "window": seen.window,
         "num_tokens": sum(pack.num_tokens for pack in seen.packs),
         "estimated": seen.model is None,
+        "already_read": stored,
         "parts": len(seen.packs),
         "over_budget": seen.over,
         "peak_bytes": memory.peak_bytes if memory else None,
@@ -104,6 +109,7 @@ def plan_as_text(facts: dict[str, Any], seen: Preview, *, manifest: bool) -> str
         )
     seconds = facts["reading_seconds"]
     time = "not known before the first run" if seconds is None else duration(seconds)
+    already = f" ({facts['already_read']:,} tokens are read)" if facts["already_read"] else ""
     skipped = len({item.name for pack in seen.packs for item in pack.skipped})
     cuts = sum(len(pack.cuts) for pack in seen.packs)
     lines = [
@@ -111,7 +117,7 @@ def plan_as_text(facts: dict[str, Any], seen: Preview, *, manifest: bool) -> str
         f"window    {seen.window:,} tokens",
         f"tokens    {about}{facts['num_tokens']:,}{parts}",
         f"memory    {memory}",
-        f"reading   {time}",
+        f"reading   {time}{already}",
         f"left out  {skipped} skipped, {cuts} cut",
     ]
     if facts["over_budget"]:

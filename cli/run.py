@@ -11,7 +11,7 @@ from longctx.cli.drive import drive
 from longctx.cli.failure import UsageFault
 from longctx.cli.gather import Gathered, gather
 from longctx.cli.manifest_table import manifest_as_text
-from longctx.cli.model import Model, model_name, open_model
+from longctx.cli.model import Model, model_name, open_model, open_prefixes
 from longctx.cli.options import ModelOptions, OutputOptions, SourceOptions
 from longctx.cli.output_file import check_writable
 from longctx.cli.packing import make_packs
@@ -79,6 +79,7 @@ class Run:
                 self.sources.window,
                 self.progress,
             )
+            self._model.prefixes = open_prefixes(self.settings, self.options)
             self.report.model = self._model.name
         return self._model
 
@@ -136,7 +137,7 @@ class Run:
         if self.show_manifest:
             for pack in packs:
                 self.screen.note(manifest_as_text(pack))
-        self.report.packs = packs
+        self._take(packs)
         self._make_room(max(pack.num_tokens for pack in packs), question_tokens)
         return packs
 
@@ -152,8 +153,15 @@ class Run:
         )
         if self.show_manifest:
             self.screen.note(manifest_as_text(packs[0]))
-        self.report.packs = packs
+        self._take(packs)
         self._make_room(0, question_tokens)
+
+    def _take(self, packs: tuple[Pack, ...]) -> None:
+        """Report on the Packs, and keep what is read of them under a name."""
+        self.report.packs = packs
+        names = [document.name for pack in packs for document in pack.documents]
+        more = f" and {len(names) - 1:,} more" if len(names) > 1 else ""
+        self.model.label = f"{self.command} {names[0][-80:]}{more}"
 
     def _make_room(self, num_tokens: int, question_tokens: int) -> None:
         """Plan for the prompt, its question, and some more where the window has it."""
@@ -171,8 +179,11 @@ class Run:
             end_stream=self.report.end_stream,
         )
         self.report.usage = session.usage
-        result = drive(job, session.ask, self.report.show)
-        self.progress.pause()
+        try:
+            result = drive(job, session.ask, self.report.show)
+        finally:
+            self.progress.pause()
+            session.close()
         self.report.finish(result)
         if looped := session.usage.answers_looped:
             noun = "answer was" if looped == 1 else "answers were"

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
-from longctx.cli.settings import Settings
+if TYPE_CHECKING:
+    from longctx.cli.settings import Settings
 
 # C0 but newline and tab, DEL, C1, and the marks that reorder text (Unicode TR 36, section 2.6).
 _CONTROLS = (

@@ -69,6 +69,11 @@ class Session:
         self.screen.detail(f"the model was loaded in {time.monotonic() - began:.1f} s")
         return engine
 
+    def close(self) -> None:
+        """Wait until what was read is stored."""
+        if "engine" in self.__dict__:
+            self.engine.close()
+
     def ask(self, question: Question) -> Answer:
         """The Answer to a Question; its words are streamed where the job says so."""
         self.usage.questions += 1
@@ -143,6 +148,8 @@ class _Watch:
         """Take the Engine's word on how much of the prompt is read."""
         if self._kept is None:
             self._kept, self._new = done, total - done
+            if self._session.usage.questions == 1 and done > SHORT_READING:
+                self._session.screen.note(f"{done:,} of {total:,} tokens were read before")
         self._read_at = time.monotonic()
         if self._new > SHORT_READING:
             self._session.progress.update("reading", done, total, "tokens")

@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+from longctx.cli.failure import UsageFault
+
+_UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
     """What the environment asks for.
 
-    `color` is True or False where the user said so, and None where the terminal decides.
+    `root` is the model store, `cache` where prefixes are kept. `color` is True or False where the
+    user said so, and None where the terminal decides.
     """
 
     root: Path
+    cache: Path
+    cache_bytes: int | None = None
     model: str | None = None
     color: bool | None = None
     live: bool = True
@@ -24,8 +32,12 @@ class Settings:
 def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
     """The Settings in the environment.
 
-    `LONGCTX_HOME` is the store, `LONGCTX_MODEL` the default model. An empty `NO_COLOR` or
-    `FORCE_COLOR` counts as not set (no-color.org, force-color.org).
+    `LONGCTX_HOME` is the store, `LONGCTX_MODEL` the default model, `LONGCTX_CACHE_BYTES` the most
+    that is kept of what was read. An empty `NO_COLOR` or `FORCE_COLOR` counts as not set
+    (no-color.org, force-color.org).
+
+    Raises:
+        UsageFault: a number of bytes that is none.
     """
     dumb = environ.get("TERM") == "dumb"
     color = None
@@ -37,6 +49,8 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         color = False
     return Settings(
         root=_root(environ.get("LONGCTX_HOME")),
+        cache=_cache(environ.get("LONGCTX_HOME")),
+        cache_bytes=_bytes(environ.get("LONGCTX_CACHE_BYTES")),
         model=environ.get("LONGCTX_MODEL") or None,
         color=color,
         live=not dumb,
@@ -50,3 +64,25 @@ def _root(home: str | None) -> Path:
     from platformdirs import user_data_path
 
     return user_data_path("longctx")
+
+
+def _cache(home: str | None) -> Path:
+    """The directory of what was read, which may be removed at any time."""
+    if home:
+        return Path(home).expanduser() / "prefixes"
+    from platformdirs import user_cache_path
+
+    return user_cache_path("longctx") / "prefixes"
+
+
+def _bytes(text: str | None) -> int | None:
+    """A number of bytes: `20000000000`, `20G` or `1.5 TB`."""
+    if not text:
+        return None
+    found = re.fullmatch(r"(\d+(?:\.\d+)?) ?([KMGT]?)B?", text.strip().upper())
+    if found is None:
+        raise UsageFault(
+            f"LONGCTX_CACHE_BYTES is {text!r}, expected a number of bytes such as 20G",
+            "0 keeps nothing; without it the cache goes by the room on the disk",
+        )
+    return int(float(found[1]) * _UNITS[found[2]])

@@ -2,33 +2,32 @@
 
 What has been read stays in the KVCache, and a call that begins with the same tokens pays only for
 the rest: a token's keys and values depend on nothing after it, so the longest common prefix of two
-prompts is the same in both.
+prompts is the same in both. With a PrefixKeeper this holds from one process to the next.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from longctx.kernels.linear import FEW_ROWS
 from longctx.runtime.accelerator import check_device
-from longctx.runtime.config import ModelConfig, foreign_reason, load_config
-from longctx.runtime.decoder import Decoder, build_decoder, forward
+from longctx.runtime.config import foreign_reason, load_config
 from longctx.runtime.errors import ModelError
-from longctx.runtime.extension import extend
 from longctx.runtime.fidelity import RecallMeter
-from longctx.runtime.kv_cache import KVCache
 from longctx.runtime.lookup import guessed
-from longctx.runtime.numerics import Numerics, choose_numerics
+from longctx.runtime.numerics import choose_numerics
+from longctx.runtime.prefix_keeper import Origin, PrefixKeeper
+from longctx.runtime.prefix_store import PrefixStore
+from longctx.runtime.reader import DecoderReader, Reader, own_reader
 from longctx.runtime.sampling import Sampling, choose_token
-from longctx.runtime.sight import Sight, decode_rule, prefill_rule
-from longctx.runtime.weights import open_weights
+from longctx.runtime.sight import Sight
+from longctx.runtime.store import model_at
 
 STEP_SIZE = 2048
 
@@ -36,41 +35,36 @@ Progress = Callable[[int, int], None]
 """Told the tokens read so far and the tokens of the prompt."""
 
 
-class Reader(Protocol):
-    """A model with a memory of what it has read.
-
-    `grid` is the tokens that are read alike only together: Steps end on it. `most_rows` is how many
-    tokens of an answer are read at once for little more than one of them.
-    """
-
-    numerics: Numerics
-    capacity: int
-    grid: int
-    most_rows: int
-
-    def read(self, token_ids: Tensor, on_part: Callable[[float], None], *, dense: bool) -> Tensor:
-        """Returns float32 logits [V] after the last of `token_ids` [T], and remembers them."""
-
-    def decode(self, token_ids: Tensor) -> Tensor:
-        """Returns float32 logits [T, V] after each of an answer's tokens, and remembers them."""
-
-    def truncate(self, length: int) -> None:
-        """Forget the tokens from position `length` on."""
-
-
 class Engine:
     """A Reader and the tokens it has read."""
 
-    def __init__(self, reader: Reader, step_size: int = STEP_SIZE) -> None:
+    def __init__(
+        self, reader: Reader, step_size: int = STEP_SIZE, keeper: PrefixKeeper | None = None
+    ) -> None:
         """Start with nothing read; prompts are read `step_size` tokens at a time."""
         self.reader = reader
         self.step_size = step_size
+        self.keeper = keeper
+        self._grid = max(reader.grid, keeper.grid if keeper else 1)
         self._ids = np.empty(reader.capacity, dtype=np.int64)
         self._length = 0
         # from here on what was read attended densely
         self._question_start = 0
         # tokens read ahead of the answer, and those of them that came true
         self.num_guessed = self.num_foreseen = 0
+
+    def close(self) -> None:
+        """Return when what was read is stored, where it is to be stored."""
+        if self.keeper:
+            self.keeper.close()
+
+    def __enter__(self) -> Self:
+        """The Engine, to be closed at the end."""
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Close it."""
+        self.close()
 
     @property
     def window(self) -> int:
@@ -81,6 +75,12 @@ class Engine:
     def meter(self) -> RecallMeter | None:
         """What was checked of sparse attention; None where the reader checks nothing."""
         return getattr(self.reader, "meter", None)
+
+    def num_stored(self, token_ids: Sequence[int], question_start: int) -> int:
+        """Returns how many tokens before the question an earlier run has stored."""
+        if self.keeper is None:
+            return 0
+        return self.keeper.num_stored(np.asarray(token_ids, dtype=np.int64), question_start)
 
     @torch.inference_mode()
     def generate(
@@ -168,6 +168,8 @@ class Engine:
         kept = self._kept(wanted, question_start)
         self._forget(kept)
         self._question_start = question_start
+        if self.keeper and kept < question_start:
+            kept = self._restore(self.keeper, wanted, question_start, kept)
         logits = None
         for start, end in self._steps(kept, question_start, total):
             on_progress(start, total)
@@ -176,6 +178,8 @@ class Engine:
                 on_progress(start + int(share * size), total)
 
             logits = self._step(wanted[start:end].tolist(), on_part, dense=start >= question_start)
+            if self.keeper and end <= question_start:
+                self.keeper.keep(end)
         on_progress(total, total)
         assert logits is not None, "a prompt of no tokens"
         return logits
@@ -187,16 +191,28 @@ class Engine:
         kept = int(differing[0]) if differing.size else shared
         # the last is read again when nothing else is new, for the sake of its logits
         kept = min(kept, len(wanted) - 1)
-        if kept >= question_start == self._question_start or self.reader.grid == 1:
+        if kept >= question_start == self._question_start or self._grid == 1:
             return kept
         # a tile torn by the question attends densely, a whole one does not
         kept = min(kept, question_start, self._question_start)
-        return kept - kept % self.reader.grid
+        return kept - kept % self._grid
+
+    def _restore(
+        self, keeper: PrefixKeeper, wanted: NDArray[np.int64], question_start: int, kept: int
+    ) -> int:
+        """Returns how many tokens are in place once the store has been asked for more."""
+        length = keeper.restore(wanted, question_start, kept)
+        self._ids[:length] = wanted[:length]
+        self._length = length
+        if length == len(wanted):
+            # as in `_kept`
+            length -= 1
+            self._forget(length - length % self._grid)
+        return self._length
 
     def _steps(self, start: int, question_start: int, total: int) -> Iterator[tuple[int, int]]:
         """Yields the Steps: ends on the reader's grid, and where the question begins."""
-        grid = self.reader.grid
-        size = max(grid, self.step_size - self.step_size % grid)
+        size = max(self._grid, self.step_size - self.step_size % self._grid)
         while start < total:
             end = min(start + size, question_start if start < question_start else total)
             yield start, end
@@ -229,49 +245,10 @@ class Engine:
         self._length = end
 
     def _forget(self, length: int) -> None:
+        if self.keeper:
+            self.keeper.settle(length)
         self.reader.truncate(length)
         self._length = length
-
-
-class DecoderReader:
-    """The own decoder with its KVCache."""
-
-    def __init__(self, decoder: Decoder, capacity: int) -> None:
-        """Make room for `capacity` tokens."""
-        self.decoder = decoder
-        self.numerics = decoder.numerics
-        self.meter = decoder.meter
-        self.capacity = capacity
-        self.cache = KVCache(
-            decoder.config,
-            capacity,
-            decoder.numerics.dtype,
-            value_means=decoder.has_stand_ins,
-        )
-        self.grid = decoder.rule.grid if decoder.rule else 1
-        # a decoded token chooses its Blocks alone
-        self.most_rows = 1 if decoder.decode_rule else FEW_ROWS
-
-    def read(self, token_ids: Tensor, on_part: Callable[[float], None], *, dense: bool) -> Tensor:
-        """Returns float32 logits [V] after the last of `token_ids` [T], and remembers them."""
-        num_layers = self.decoder.config.num_layers
-        hidden = forward(
-            self.decoder,
-            token_ids,
-            self.cache,
-            lambda layer: on_part((layer + 1) / num_layers),
-            dense=dense,
-        )
-        return self.decoder.logits(hidden[-1:])[0]
-
-    def decode(self, token_ids: Tensor) -> Tensor:
-        """Returns float32 logits [T, V] after each of an answer's tokens, and remembers them."""
-        hidden = forward(self.decoder, token_ids, self.cache, decoding=True)
-        return self.decoder.logits(hidden, decoding=True)
-
-    def truncate(self, length: int) -> None:
-        """Forget the tokens from position `length` on."""
-        self.cache.truncate(length)
 
 
 def load_engine(
@@ -282,14 +259,17 @@ def load_engine(
     num_threads: int | None = None,
     sight: Sight | None = None,
     device: str = "cpu",
+    prefixes: PrefixStore | None = None,
+    label: str = "",
     on_notice: Callable[[str], None] = lambda text: None,
 ) -> Engine:
     """Returns an Engine for the model in `directory`, in Hugging Face layout.
 
     `window` is the room for prompt and answer in tokens, the model's native window unless given.
     `sight` says what tokens attend to, everything within the model's own window unless given.
-    `device` is "cpu" or "cuda". `on_notice` is told, in a sentence, when the model has to run
-    through transformers.
+    `device` is "cpu" or "cuda". With `prefixes`, what was read in earlier runs is not read again,
+    and what is read now is kept under `label` until the Engine is closed. `on_notice` is told, in a
+    sentence, when the model has to run through transformers, and when nothing more can be kept.
 
     Raises:
         ModelError: the files are missing or malformed, or no such `numerics`, `sight` or `device`.
@@ -317,20 +297,15 @@ def load_engine(
         from longctx.runtime.device_reader import load_device_engine
 
         return load_device_engine(config, directory, place, window, numerics, sight, on_notice)
-    return Engine(own_reader(config, directory, window, chosen, sight))
+    reader = own_reader(config, directory, window, chosen, sight)
+    # the means of values that stand in for Blocks are not stored
+    if prefixes is None or reader.decoder.has_stand_ins:
+        return Engine(reader)
+    origin = origin_of(reader, directory, label)
+    return Engine(reader, keeper=PrefixKeeper(prefixes, origin, reader.cache, on_notice))
 
 
-def own_reader(
-    config: ModelConfig, directory: Path, window: int | None, numerics: Numerics, sight: Sight
-) -> DecoderReader:
-    """Returns the own decoder over the memory-mapped weights in `directory`."""
-    config = extend(config, sight.extend, sight.window)
-    decoder = build_decoder(
-        config,
-        open_weights(directory),
-        numerics,
-        rule=prefill_rule(sight, config, directory),
-        decode_rule=decode_rule(sight),
-        temperature_length=sight.temperature_length,
-    )
-    return DecoderReader(decoder, min(window or config.native_window, config.window))
+def origin_of(reader: DecoderReader, directory: Path, label: str = "") -> Origin:
+    """Returns what the keys and values of a Reader over the model in `directory` come from."""
+    files = model_at(directory)
+    return Origin(files.digest, reader.settings, files.name, label)

@@ -17,10 +17,11 @@ from torch import Tensor
 from longctx.runtime.chat import chat_prompt
 from longctx.runtime.config import load_config
 from longctx.runtime.decoder import Decoder, forward
-from longctx.runtime.engine import DecoderReader, Engine, own_reader
+from longctx.runtime.engine import Engine
 from longctx.runtime.errors import ModelError
 from longctx.runtime.fidelity_tasks import Item, make_items, with_facts
 from longctx.runtime.numerics import choose_numerics
+from longctx.runtime.reader import DecoderReader, own_reader
 from longctx.runtime.sight import Sight
 from longctx.runtime.tokenizer import Tokenizer
 

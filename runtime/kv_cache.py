@@ -50,6 +50,16 @@ class KVCache:
         """Returns the keys and values of the first `end` tokens, each [G, end, D], in place."""
         return self.keys[layer][:, :end], self.values[layer][:, :end]
 
+    def buffers(self, start: int, end: int) -> list[memoryview]:
+        """Returns the memory of the tokens [start, end) and of the Blocks that end in them.
+
+        The order is always the same: what is written from these buffers can be read into them.
+        """
+        runs = [group[start:end] for tensor in (*self.keys, *self.values) for group in tensor]
+        blocks = slice(start // BLOCK, end // BLOCK)
+        runs += [group[blocks] for tensor in self.means for group in tensor]
+        return [memoryview(run.view(torch.uint8).numpy()).cast("B") for run in runs if len(run)]
+
     def truncate(self, length: int) -> None:
         """Forget the tokens from position `length` on."""
         assert 0 <= length <= self.length, (length, self.length)

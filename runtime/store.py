@@ -119,6 +119,16 @@ def verify(root: Path, name: str, *, progress: Progress) -> tuple[str, ...]:
     return tuple(problems)
 
 
+def model_at(directory: Path) -> ModelFiles:
+    """The model in a directory, ours or not.
+
+    Raises:
+        ModelError: there is none.
+    """
+    source = directory / SOURCE
+    return from_store(source) if source.is_file() else _from_directory(directory)
+
+
 def _from_directory(path: Path) -> ModelFiles:
     """The model in a directory that longctx did not write."""
     if not (path / "config.json").is_file():

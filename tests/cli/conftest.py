@@ -35,6 +35,8 @@ class ScriptedModel(Model):
     yes: float = 0.9
     questions: list[str] = field(default_factory=list)
     num_loads: int = 0
+    num_closed: int = 0
+    stored: int = 0
 
     stop_ids = frozenset({0})
     sampling = None
@@ -54,6 +56,12 @@ class ScriptedModel(Model):
 
     def plan(self, num_tokens: int) -> None:
         return None
+
+    def num_stored(self, documents: str) -> int:
+        return self.stored
+
+    def close(self) -> None:
+        self.num_closed += 1
 
     def load_engine(self, num_tokens: int, on_notice: Callable[[str], None]) -> "ScriptedModel":
         self.num_loads += 1

@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import platformdirs
+import pytest
 
 from longctx.cli.settings import read_settings
 
@@ -26,3 +27,24 @@ def test_only_the_settings_read_the_environment():
         if ".environ" in path.read_text() or "getenv" in path.read_text()
     }
     assert readers == {"cli/settings.py"}
+
+
+def test_the_cache_is_beside_the_store_or_where_the_system_has_caches():
+    assert read_settings({"LONGCTX_HOME": "/x/y"}).cache == Path("/x/y/prefixes")
+    assert read_settings({}).cache == platformdirs.user_cache_path("longctx") / "prefixes"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("", None), ("0", 0), ("20000", 20_000), ("20G", 20 * 10**9), ("1.5 tb", 1_500 * 10**9)],
+)
+def test_the_most_that_is_kept(text, expected):
+    assert read_settings({"LONGCTX_CACHE_BYTES": text}).cache_bytes == expected
+
+
+@pytest.mark.parametrize("text", ["x", "-1", "10X", "1e9", "G"])
+def test_a_limit_that_is_no_number_is_2(run, monkeypatch, text):
+    monkeypatch.setenv("LONGCTX_CACHE_BYTES", text)
+    code, out, err = run("cache", "ls")
+    assert (code, out) == (2, "")
+    assert f"LONGCTX_CACHE_BYTES is {text!r}, expected a number of bytes such as 20G\n" in err

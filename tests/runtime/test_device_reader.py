@@ -13,9 +13,10 @@ from longctx.runtime.config import ModelConfig, load_config
 from longctx.runtime.decoder import build_decoder
 from longctx.runtime.device_reader import DeviceReader, needs_eight_bits, planned_bytes
 from longctx.runtime.device_weights import to_device
-from longctx.runtime.engine import DecoderReader, Engine
+from longctx.runtime.engine import Engine
 from longctx.runtime.errors import ModelError, OutOfMemory
 from longctx.runtime.numerics import choose_numerics
+from longctx.runtime.reader import DecoderReader
 from longctx.runtime.weights import open_weights
 
 NUMBERS = DualChunk(384, 128, 200)

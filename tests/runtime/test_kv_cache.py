@@ -33,3 +33,20 @@ def test_writing_over_the_room_or_over_what_is_read_is_our_mistake(cache):
     cache.write(0, 49, rows, rows)
     with pytest.raises(AssertionError):
         cache.truncate(60)
+
+
+def test_buffers_are_the_memory_of_the_tokens_and_of_their_blocks(tiny_model_dir):
+    config = load_config(tiny_model_dir("qwen2"))
+    one, two = (KVCache(config, 300, torch.bfloat16) for _ in range(2))
+    for tensor in (*one.keys, *one.values, *one.means):
+        tensor.normal_()
+    for start, end in ((0, 128), (128, 200), (200, 210), (210, 300)):
+        for source, target in zip(one.buffers(start, end), two.buffers(start, end), strict=True):
+            target[:] = source
+    for ours, theirs in zip(one.keys + one.values, two.keys + two.values, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=0)
+    for ours, theirs in zip(one.means, two.means, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=0)
+    # no Block ends in these
+    per_token = config.cache_bytes_per_token(2)
+    assert sum(map(len, one.buffers(200, 210))) == 10 * per_token

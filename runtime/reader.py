@@ -1,0 +1,113 @@
+"""Reader: a model with a memory of what it has read; the own decoder as one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import fields
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from longctx.kernels.linear import FEW_ROWS
+from longctx.runtime.config import ModelConfig
+from longctx.runtime.decoder import Decoder, build_decoder, forward
+from longctx.runtime.extension import extend
+from longctx.runtime.kv_cache import KVCache
+from longctx.runtime.numerics import Numerics
+from longctx.runtime.prefix_chain import code_digest
+from longctx.runtime.sight import Sight, decode_rule, prefill_rule
+from longctx.runtime.weights import open_weights
+
+
+class Reader(Protocol):
+    """A model with a memory of what it has read.
+
+    `grid` is the tokens that are read alike only together: Steps end on it. `most_rows` is how many
+    tokens of an answer are read at once for little more than one of them.
+    """
+
+    numerics: Numerics
+    capacity: int
+    grid: int
+    most_rows: int
+
+    def read(self, token_ids: Tensor, on_part: Callable[[float], None], *, dense: bool) -> Tensor:
+        """Returns float32 logits [V] after the last of `token_ids` [T], and remembers them."""
+
+    def decode(self, token_ids: Tensor) -> Tensor:
+        """Returns float32 logits [T, V] after each of an answer's tokens, and remembers them."""
+
+    def truncate(self, length: int) -> None:
+        """Forget the tokens from position `length` on."""
+
+
+class DecoderReader:
+    """The own decoder with its KVCache."""
+
+    def __init__(self, decoder: Decoder, capacity: int) -> None:
+        """Make room for `capacity` tokens."""
+        self.decoder = decoder
+        self.numerics = decoder.numerics
+        self.meter = decoder.meter
+        self.capacity = capacity
+        self.cache = KVCache(
+            decoder.config,
+            capacity,
+            decoder.numerics.dtype,
+            value_means=decoder.has_stand_ins,
+        )
+        self.grid = decoder.rule.grid if decoder.rule else 1
+        # a decoded token chooses its Blocks alone
+        self.most_rows = 1 if decoder.decode_rule else FEW_ROWS
+
+    @property
+    def settings(self) -> str:
+        """What its keys and values depend on beside the weights and the token ids."""
+        parts = {
+            field.name: getattr(self.decoder, field.name)
+            for field in fields(self.decoder)
+            if field.name in ("config", "reach", "rule")
+        }
+        # the weights that decoded tokens meet do not matter: prompts alone are stored
+        parts["dtype"] = self.numerics.dtype
+        capability = torch.backends.cpu.get_cpu_capability()
+        return f"{parts} torch {torch.__version__} on {capability}, code {code_digest()}"
+
+    def read(self, token_ids: Tensor, on_part: Callable[[float], None], *, dense: bool) -> Tensor:
+        """Returns float32 logits [V] after the last of `token_ids` [T], and remembers them."""
+        num_layers = self.decoder.config.num_layers
+        hidden = forward(
+            self.decoder,
+            token_ids,
+            self.cache,
+            lambda layer: on_part((layer + 1) / num_layers),
+            dense=dense,
+        )
+        return self.decoder.logits(hidden[-1:])[0]
+
+    def decode(self, token_ids: Tensor) -> Tensor:
+        """Returns float32 logits [T, V] after each of an answer's tokens, and remembers them."""
+        hidden = forward(self.decoder, token_ids, self.cache, decoding=True)
+        return self.decoder.logits(hidden, decoding=True)
+
+    def truncate(self, length: int) -> None:
+        """Forget the tokens from position `length` on."""
+        self.cache.truncate(length)
+
+
+def own_reader(
+    config: ModelConfig, directory: Path, window: int | None, numerics: Numerics, sight: Sight
+) -> DecoderReader:
+    """Returns the own decoder over the memory-mapped weights in `directory`."""
+    config = extend(config, sight.extend, sight.window)
+    decoder = build_decoder(
+        config,
+        open_weights(directory),
+        numerics,
+        rule=prefill_rule(sight, config, directory),
+        decode_rule=decode_rule(sight),
+        temperature_length=sight.temperature_length,
+    )
+    return DecoderReader(decoder, min(window or config.native_window, config.window))
