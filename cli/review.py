@@ -18,11 +18,6 @@ if TYPE_CHECKING:
     from longctx.prompts.question import Answer, Piece, Question
 
 
-# Weights of about three billion parameters in 16 bits. Of smaller models nearly all findings of
-# their own were false.
-LARGE_BYTES = 5 * 10**9
-
-
 class Severity(StrEnum):
     """How bad a finding is, worst first."""
 
@@ -144,7 +139,7 @@ def _is_large(run: Run, *, named: bool) -> bool | None:
     from longctx.runtime.errors import ModelError
 
     try:
-        return run.model.num_bytes >= LARGE_BYTES
+        return run.model.is_large
     except ModelError:
         if named:
             raise

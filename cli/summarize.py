@@ -10,7 +10,8 @@ def summarize(
 ) -> int:
     """Summarize every part and its place, then the whole.
 
-    Parts are chapters, sections or files; each summary has one sentence quoted from its part.
+    Parts are chapters, sections or files; of each the sentences that say most are quoted, and the
+    model says what happens in it: a large one from all it has read, a small one page by page.
 
     Examples:
         longctx summarize book.txt
@@ -23,5 +24,5 @@ def summarize(
     run = Run("summarize", sources, model, output)
     with run:
         packs = run.packs(run.gather(paths), question_tokens=700, splits=True)
-        run.finish(job(packs, max_tokens=tokens))
+        run.finish(job(packs, max_tokens=tokens, by_passage=not run.model.is_large))
     return 0

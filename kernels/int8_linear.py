@@ -29,7 +29,8 @@ class Int8Matrix:
 
 def can_multiply_int8() -> bool:
     """Returns whether this torch has the products (oneDNN on a 64-bit x86 processor)."""
-    return torch.backends.mkldnn.is_available() and hasattr(torch.ops.onednn, "qlinear_pointwise")
+    has_onednn: bool = torch._C._has_mkldnn
+    return has_onednn and hasattr(torch.ops.onednn, "qlinear_pointwise")
 
 
 def int8_matrix(weight: Tensor) -> Int8Matrix:

@@ -13,7 +13,7 @@ _ABSENT = re.compile(
 )
 _ANNOUNCED = re.compile(
     r"^(?:this|the) (?:passage|section|clause|text|document)(?: of [^.:;]{1,60}?)?"
-    r" (?:states|says|means|explains)(?: that|:)? ",
+    r" (?:states|says|means|explains|describes)(?: that|:)? ",
     re.IGNORECASE,
 )
 _CLAUSE_END = re.compile(r"[.;:,](?=\s)|[。；：，]")

@@ -1,7 +1,9 @@
 """The job of a summary: every part is asked, and its key sentences are quoted.
 
 What the model says of a part is its reading; the quoted sentences are chosen by code and are what
-the text says. Both are joined to a summary of the whole.
+the text says. A small model is given one passage after another in the question itself, which it
+reads better than a passage it has to find in all it has read: of a chapter found in a whole novel
+the 1.5B told of persons who were not in it.
 """
 
 from __future__ import annotations
@@ -12,21 +14,28 @@ from collections.abc import Generator, Sequence
 from longctx.ingest.document import Segment
 from longctx.prompts.grounded import grounded
 from longctx.prompts.grouping import grouped, shown_segments
-from longctx.prompts.join import join
+from longctx.prompts.join import NO_DOCUMENTS, join
 from longctx.prompts.key_sentences import key_sentences
 from longctx.prompts.pack import Pack
 from longctx.prompts.question import Answer, Citation, Job, Piece, Question, Result
+from longctx.prompts.reply import unannounced, whole_clauses
 from longctx.prompts.template import fill
 
 # About a chapter: a small model keeps the thread of this much, and not of much more.
 PART_CHARACTERS = 10_000
 PART_TOKENS = 120
+# About a page: of more a small model mixes up who does what.
+PASSAGE_CHARACTERS = 3_500
+PASSAGE_TOKENS = 60
 KEY_SENTENCES = 2
 _ANCHOR = 80
 
 
-def summarize(packs: Sequence[Pack], *, max_tokens: int = 512) -> Job:
-    """A Piece for each part of each Document with its quote, and a summary of the whole."""
+def summarize(packs: Sequence[Pack], *, max_tokens: int = 512, by_passage: bool = False) -> Job:
+    """A Piece for each part of each Document with its quotes, and a summary of the whole.
+
+    The model is asked of each part after all the Pack or, `by_passage`, with a page at a time.
+    """
     pieces: list[Piece] = []
     counts: Counter[str] = Counter(parts=0, parts_summarized=0)
     names = {document.name for pack in packs for document in pack.documents}
@@ -38,7 +47,9 @@ def summarize(packs: Sequence[Pack], *, max_tokens: int = 512) -> Job:
                     continue
                 counts["parts"] += 1
                 label = f"summarizing {stretch.document.name}, {number} of {len(stretches)}"
-                piece = yield from _summarize_part(pack, stretches, stretch, label, counts)
+                tell = _tell_by_passage if by_passage else _tell
+                told = yield from tell(pack, stretch, label)
+                piece = _piece(stretches, stretch, told, counts)
                 if piece is not None:
                     counts["parts_summarized"] += 1
                     pieces.append(piece)
@@ -56,21 +67,41 @@ def summarize(packs: Sequence[Pack], *, max_tokens: int = 512) -> Job:
     )
 
 
-def _summarize_part(
-    pack: Pack, parts: Sequence[Segment], part: Segment, label: str, counts: Counter[str]
-) -> Generator[Question | Piece, Answer | None, Piece | None]:
-    """What the model says of one part and its key sentences; None if there is neither."""
-    span, body = part.span, part.text.strip()
-    heading = " ".join(part.heading.split())
+def _tell(pack: Pack, part: Segment, label: str) -> Generator[Question | Piece, Answer | None, str]:
+    """What the model says of a part of what it has read."""
+    body = part.text.strip()
     asked = fill(
         "summarize_part",
-        subject=f"{heading}, {span}" if heading else str(span),
+        subject=_title(part, ", "),
         opening=" ".join(body[:_ANCHOR].split()),
         closing=" ".join(body[-_ANCHOR:].split()),
     )
     said = yield Question(pack, asked, PART_TOKENS, label=label)
     assert said is not None
-    summary, foreign, copied = grounded(said.text.strip(), part.text)
+    return said.text
+
+
+def _tell_by_passage(
+    pack: Pack, part: Segment, label: str
+) -> Generator[Question | Piece, Answer | None, str]:
+    """What the model says of each passage of the part, one after another."""
+    told: list[str] = []
+    for passage in grouped([part], PASSAGE_CHARACTERS):
+        if not passage.text.strip():
+            continue
+        asked = fill("summarize_passage", text=passage.text.strip())
+        said = yield Question(NO_DOCUMENTS, asked, PASSAGE_TOKENS, label=label)
+        assert said is not None
+        text = said.text if said.finished else whole_clauses(said.text)
+        told.append(grounded(unannounced(text), passage.text)[0])
+    return " ".join(filter(None, told))
+
+
+def _piece(
+    parts: Sequence[Segment], part: Segment, told: str, counts: Counter[str]
+) -> Piece | None:
+    """What the model says of a part, as far as it may stand, and the part's key sentences."""
+    summary, foreign, copied = grounded(told.strip(), part.text)
     if foreign:
         counts["dropped_for_foreign_names"] += foreign
     if copied:
@@ -82,7 +113,14 @@ def _summarize_part(
     )
     if not summary and not citations:
         return None
-    return Piece(f"{heading} ({span})" if heading else str(span), summary, citations=citations)
+    heading = f"{_title(part, ' (')})" if part.heading.strip() else str(part.span)
+    return Piece(heading, summary, citations=citations)
+
+
+def _title(part: Segment, between: str) -> str:
+    """The heading and the place."""
+    heading = " ".join(part.heading.split())
+    return f"{heading}{between}{part.span}" if heading else str(part.span)
 
 
 def _note(piece: Piece) -> str:

@@ -68,7 +68,7 @@ class ScriptedModel(Model):
         return self
 
     num_foreseen = 0
-    num_bytes = 10**9
+    is_large = False
 
     def generate(self, token_ids, *, sampling, max_tokens, stop_ids, question_start, on_progress):
         assert token_ids[question_start - 1] == 0, "the question begins after the documents"

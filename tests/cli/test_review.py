@@ -90,7 +90,7 @@ def test_a_model_says_what_findings_mean_and_a_large_one_is_asked_for_its_own(ru
     out = run("review", ".").out
     assert out.count("It may listen in.") == 2
     assert "opinion" not in out
-    mean.num_bytes = 15 * 10**9
+    mean.is_large = True
     assert OPINION in run("review", ".").out
     assert run("review", ".", "--no-deep", "--no-explain").out.startswith(TEXT.rsplit("(", 1)[0])
 

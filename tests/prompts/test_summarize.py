@@ -83,3 +83,22 @@ def test_several_packs_are_all_covered() -> None:
     assert [piece.body for piece in shown] == ["One.", "Two."]
     assert [question.pack for question in asked[:2]] == packs
     assert result.counts["documents"] == 2
+
+
+def test_a_small_model_gets_a_page_at_a_time_in_the_question_itself() -> None:
+    text = "".join(
+        f"Hero {number} leaves the house and walks away.\n\n{FILLER * 3}" for number in (1, 2)
+    )
+    asked: list[Question] = []
+
+    def reply(question: Question) -> Answer:
+        asked.append(question)
+        number = len(asked)
+        return Answer(f"The passage describes that hero {number} leaves. Zorro 9 stays.")
+
+    shown: list[Piece] = []
+    drive(summarize([packed("book.txt", text)], by_passage=True), reply, shown.append)
+    assert [question.pack.text for question in asked] == ["", ""]
+    assert "Hero 1" in asked[0].text and "Hero 2" not in asked[0].text
+    assert "Hero 2" in asked[1].text
+    assert [piece.body for piece in shown] == ["Hero 1 leaves. Hero 2 leaves."]
