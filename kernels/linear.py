@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear
 
+from longctx.kernels.int8_linear import Int8Matrix, int8_matrix, int8_project
 from longctx.kernels.narrow import Narrow, fits, multiply, narrow
 
-Matrix = Tensor | Narrow
+Matrix = Tensor | Narrow | Int8Matrix
 
 FEW_ROWS = 4
 
@@ -21,6 +22,8 @@ def project(x: Tensor, weight: Matrix, bias: Tensor | None = None) -> Tensor:
     Few rows are a matter of reading the weights, so they are multiplied in their own precision;
     more rows are a matter of arithmetic, so the weights are brought to that of `x`.
     """
+    if isinstance(weight, Int8Matrix):
+        return int8_project(x, weight, bias)
     if isinstance(weight, Narrow):
         product = multiply(weight, x).to(x.dtype)
         return product if bias is None else product.add_(bias)
@@ -54,16 +57,24 @@ class Upcast:
 
 
 class Narrowed:
-    """Weights made narrow when they are first asked for, and kept."""
+    """Weights in few bits, made when they are first asked for, and kept."""
 
     def __init__(self, bits: int | None) -> None:
-        """Start with none; `bits` is how many each gets, what it needs if None."""
+        """Start with none; `bits` is how many each gets for decoding, what it needs if None."""
         self.bits = bits
         self._kept: dict[Hashable, Matrix] = {}
+        self._int8: dict[Hashable, Int8Matrix] = {}
 
     def __call__(self, name: Hashable, weight: Tensor) -> Matrix:
-        """Returns `weight` in few bits, or as it is where its shape does not allow it."""
+        """Returns `weight` for few rows, or as it is where its shape does not allow it."""
         found = self._kept.get(name)
         if found is None:
             found = self._kept[name] = narrow(weight, self.bits) if fits(weight) else weight
+        return found
+
+    def for_many_rows(self, name: Hashable, weight: Tensor) -> Int8Matrix:
+        """Returns `weight` for products in 8-bit integers."""
+        found = self._int8.get(name)
+        if found is None:
+            found = self._int8[name] = int8_matrix(weight)
         return found

@@ -18,6 +18,7 @@ from torch.nn.functional import rms_norm, silu
 from longctx.kernels import attention
 from longctx.kernels.blocks import BlockRule
 from longctx.kernels.dual_chunk import DualChunk, Plain
+from longctx.kernels.int8_linear import can_multiply_int8
 from longctx.kernels.linear import Matrix, Narrowed, Upcast, project
 from longctx.kernels.rope import inverse_frequencies, rotate, score_factor
 from longctx.kernels.sparse import Rule, attend_one, attend_tiles
@@ -28,6 +29,8 @@ from longctx.runtime.kv_cache import KVCache
 from longctx.runtime.micro_batch import MicroBatch, micro_batches
 from longctx.runtime.numerics import Numerics
 
+# What it is multiplied with has outliers: in 8 bits it loses more than all others together.
+FLOAT_MATRIX = "mlp.down_proj"
 # Tokens whose logits are computed exactly: the rest share too little probability to matter.
 RESCORED = 256
 
@@ -234,12 +237,15 @@ def _norm(decoder: Decoder, name: str, x: Tensor) -> Tensor:
 def _layer_matrices(decoder: Decoder, layer: int, decoding: bool) -> Matrices:
     """Returns a look-up of the layer's matrices in the precision that the rows are to meet."""
     decoding = decoding and decoder.numerics.decoding != "as read"
+    in_int8 = decoder.numerics.reads_in_int8 and can_multiply_int8()
 
     def matrix(name: str) -> Matrix:
         weight = decoder.weights[f"model.layers.{layer}.{name}.weight"]
         if decoding:
             narrows = decoder.numerics.narrows
             return decoder.narrowed((layer, name), weight) if narrows else weight
+        if in_int8 and name != FLOAT_MATRIX:
+            return decoder.narrowed.for_many_rows((layer, name), weight)
         return decoder.upcast(name, weight)
 
     if decoding:

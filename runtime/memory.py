@@ -9,6 +9,7 @@ from pathlib import Path
 from longctx.kernels.blocks import BLOCK
 from longctx.kernels.narrow import bits_needed, fits, narrow_bytes
 from longctx.runtime.config import ModelConfig
+from longctx.runtime.decoder import FLOAT_MATRIX
 from longctx.runtime.errors import OutOfMemory
 from longctx.runtime.micro_batch import MICRO_BATCH
 from longctx.runtime.numerics import Numerics
@@ -107,6 +108,8 @@ def _narrow_bytes(config: ModelConfig, directory: Path, numerics: Numerics) -> i
         if weight.ndim != 2 or looked_up or not fits(weight):
             continue
         total += narrow_bytes(tuple(weight.shape), numerics.narrow_bits or bits_needed(weight))
+        if numerics.reads_in_int8 and ".layers." in name and FLOAT_MATRIX not in name:
+            total += weight.numel() + 8 * weight.shape[0]
     return total
 
 

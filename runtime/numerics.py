@@ -39,6 +39,11 @@ class Numerics:
         return {"int8": 8, "int4": 4}.get(self.decoding)
 
     @property
+    def reads_in_int8(self) -> bool:
+        """Whether prompts are multiplied in 8-bit integers, but for the matrices that lose most."""
+        return self.name == "int8"
+
+    @property
     def narrows(self) -> bool:
         """Whether decoded tokens meet weights in 4 or 8 bits."""
         return self.decoding in ("narrow", "int8", "int4")
@@ -47,7 +52,8 @@ class Numerics:
 def choose_numerics(name: str) -> Numerics:
     """Returns the Numerics called `name`; "auto" is "narrow".
 
-    Prompts are read in bfloat16 where the processor is fast at it, in float32 elsewhere.
+    Prompts are read in bfloat16 where the processor is fast at it, in float32 elsewhere; "int8"
+    multiplies them in 8-bit integers where torch can.
 
     Raises:
         ModelError: there is no such name.

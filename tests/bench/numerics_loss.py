@@ -23,7 +23,7 @@ from longctx.runtime.reader import DecoderReader
 from longctx.runtime.tokenizer import Tokenizer
 
 BEFORE, FORCED = 256, 512
-AS_PROMPT = ("bfloat16",)
+AS_PROMPT = ("bfloat16", "int8")
 AS_ANSWER = ("mixed", "narrow", "int8", "int4")
 
 

@@ -98,6 +98,15 @@ def test_decoding_with_narrow_weights_is_that_of_the_widened_ones(directory, row
     assert distance(got.gather(1, best), expected.gather(1, best)) < 1e-4
 
 
+def test_prompts_in_int8_stay_near_float32_whatever_the_step(directory):
+    ids = random_ids(300)
+    exact = their_logits(directory, ids, torch.float32)
+    whole = our_logits(directory, ids, "int8", 2048)
+    assert 1e-5 < distance(whole, exact) < 0.05
+    # a token's scale is its own
+    assert distance(our_logits(directory, ids, "int8", 77), whole) < 1e-4
+
+
 def batched(ids, size):
     return [ids[start : start + size] for start in range(0, len(ids), size)]
 

@@ -155,6 +155,7 @@ def test_another_model_or_another_setting_finds_nothing(directory, store, tmp_pa
     for changed in (
         {"directory": other},
         {"numerics": "bfloat16"},
+        {"numerics": "int8"},
         {"rule": SPARSE},
         {"rule": "blocks:max_keys=512"},
     ):
@@ -166,7 +167,7 @@ def test_another_model_or_another_setting_finds_nothing(directory, store, tmp_pa
 def test_how_numerics_were_chosen_does_not_matter(directory):
     chosen = choose_numerics("auto")
     # of these only what tokens of an answer meet differs, and answers are not stored
-    named = [choose_numerics(name) for name in (chosen.name, "int8", "int4")]
+    named = [choose_numerics(name) for name in (chosen.name, "int4")]
     config = load_config(directory)
     settings = {
         own_reader(config, directory, None, item, Sight()).settings for item in (chosen, *named)
