@@ -149,6 +149,7 @@ class Report:
             "error": None if error is None else error_fields(error),
             **result_fields(result),
             **({"findings": findings_fields(result.pieces)} if self._job == "review" else {}),
+            **({"chances": dict(result.chances)} if self._job == "ask" else {}),
             **packs_fields(self.packs),
             "usage": {
                 "questions": usage.questions if usage else 0,
