@@ -15,17 +15,27 @@ def ask(
     model: ModelOptions,
     output: OutputOptions,
     paths: Paths = None,
+    least: Annotated[
+        float | None,
+        typer.Option(
+            help="Say it is not in the text where the model's chance that it is is below this.",
+            min=0.0,
+            max=1.0,
+        ),
+    ] = None,
 ) -> int:
     """Answer one question, with the sentences that prove it.
 
     Everything at PATHS is read as one prompt; each proof is searched in it and shown with its
-    place.
+    place. With --least the model is first asked whether the answer is there at all, and JSON has
+    the chance.
 
     Examples:
         longctx ask ./papers -q "Which of them measure memory?"
         pdftotext law.pdf - | longctx ask -q "Who may appeal, and when?"
     """
     from longctx.cli.run import Run
+    from longctx.prompts.ask import BEFORE
     from longctx.prompts.ask import ask as job
 
     run = Run("ask", sources, model, output)
@@ -34,5 +44,6 @@ def ask(
         packs = run.packs(
             run.gather(paths), question_tokens=len(question) + 2 * tokens, question=question
         )
-        run.finish(job(packs, question, max_tokens=tokens))
+        gates = () if least is None else (BEFORE,)
+        run.finish(job(packs, question, max_tokens=tokens, gates=gates, least=least or 0.0))
     return 0

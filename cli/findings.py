@@ -17,8 +17,6 @@ def finding_as_text(finding: Finding) -> tuple[str, str]:
         return finding.label, f"{head} [suppressed by a {finding.suppressed}]\n\n"
     lines = [head, *_code_lines(finding)]
     lines += [f"    {line}" for line in finding.body.splitlines()]
-    if finding.remark:
-        lines.append(f"    The model: {finding.remark}")
     if finding.related:
         lines.append(f"    See {', '.join(map(str, finding.related))}")
     if finding.suggestion:
@@ -32,8 +30,6 @@ def finding_as_markdown(finding: Finding) -> str:
     if finding.suppressed:
         return f"{head}, suppressed by a {finding.suppressed}\n\n"
     blocks = [f"{head}{_state(finding)}", _fenced(finding.code or finding.quote), finding.body]
-    if finding.remark:
-        blocks.append(f"*The model:* {finding.remark}")
     if finding.related:
         blocks.append("See " + ", ".join(f"`{span}`" for span in finding.related))
     if finding.suggestion:

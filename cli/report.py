@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,7 @@ from longctx.cli.output_file import check_writable, write_whole
 from longctx.cli.render import DRESSES, as_json, result_fields, span_fields, whole
 from longctx.cli.sarif import sarif
 from longctx.cli.screen import Screen, clean, clean_json
-from longctx.prompts.finding import Finding
+from longctx.prompts.finding import Finding, explained
 from longctx.prompts.question import Piece, Result
 
 if TYPE_CHECKING:
@@ -122,6 +122,7 @@ class Report:
 
     def _document(self, form: Format, result: Result, error: BaseException | None) -> str:
         """The run as a document that is whole or not written at all: JSON or SARIF."""
+        result = replace(result, pieces=explained(result.pieces))
         if form is Format.json:
             return as_json(self._payload(result, error))
         return as_json(sarif([one for one in result.pieces if isinstance(one, Finding)], error))
@@ -148,6 +149,7 @@ class Report:
             "error": None if error is None else error_fields(error),
             **result_fields(result),
             **({"findings": findings_fields(result.pieces)} if self._job == "review" else {}),
+            **({"chances": dict(result.chances)} if self._job == "ask" else {}),
             **packs_fields(self.packs),
             "usage": {
                 "questions": usage.questions if usage else 0,

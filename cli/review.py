@@ -62,22 +62,23 @@ def review(
 ) -> int:
     """List the defects of every file, each with its line.
 
-    What can be computed from the code is computed and shown with the line that proves it; the
+    What can be computed from the code is computed and shown with the line that proves it; then the
     model, if there is one, says what it means. --deep also asks the model for defects of its own,
-    marked as its opinion; a diff is always asked of the model. --focus security, correctness,
+    marked as its opinion. Of a diff (--diff, or piped in) what touches an added line is shown,
+    where the new files are here; where none is, the model is asked. --focus security, correctness,
     refactor or performance keeps what belongs to it. A comment `longctx: ignore[kind]` suppresses
     a finding on its line.
 
     Examples:
         longctx review ./repo --fail-on high
         longctx review ./repo --focus security --sarif-output review.sarif
-        git diff | longctx review - --model NAME
+        git diff | longctx review -
     """
+    from longctx.cli.changes import find_changes
     from longctx.cli.drive import drive
     from longctx.cli.packing import make_packs
     from longctx.cli.run import Run
     from longctx.prompts.budget import estimate
-    from longctx.prompts.diff import changed_files
     from longctx.prompts.finding import FOCUS, Finding
     from longctx.prompts.review import review as job
 
@@ -91,7 +92,10 @@ def review(
     run.report.also([(form, path) for form, path in extra if path is not None])
     with run:
         gathered = run.gather(paths)
-        if any(changed_files(one) for one in gathered.documents):
+        changes = find_changes(gathered.documents, paths, sources)
+        for name in changes.unknown:
+            run.screen.note(f"{name} is not here as the diff has it: nothing is computed of it")
+        if deep is None and changes.unknown and not changes.known:
             deep = True
         if deep is None or explain:
             large = _is_large(run, named=model.model is not None)
@@ -113,6 +117,7 @@ def review(
                 run.take_whole(gathered.documents, question_tokens=2_000 + tokens)
         asked = job(
             packs,
+            changes=changes.known,
             deep=deep,
             explain=explain,
             focus=words,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Collection, Generator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from longctx.prompts import reply
 from longctx.prompts.citation import locate
@@ -14,66 +15,112 @@ from longctx.prompts.template import fill
 ABSENT = "Not in the text."
 MAX_QUOTES = 3
 EVIDENCE_TOKENS = 240
+# When the model may be asked whether the documents hold the answer: of the question alone, and of
+# its answer.
+BEFORE, AFTER = "before", "after"
 
 
-def ask(packs: Sequence[Pack], question: str, *, max_tokens: int = 512) -> Job:
-    """The answer to the question with its Citations; of several Packs each is asked."""
-    if len(packs) == 1:
-        return (yield from _ask_whole(packs[0], question, max_tokens))
-    return (yield from _ask_parts(packs, question, max_tokens))
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What one Pack says; `text` is "" where it does not hold the answer."""
+
+    text: str = ""
+    citations: tuple[Citation, ...] = ()
+    dropped: int = 0
+    chances: Mapping[str, float] = field(default_factory=dict)
 
 
-def _ask_whole(pack: Pack, question: str, max_tokens: int) -> Job:
-    """The answer from one Pack that holds everything."""
-    said = yield Question(
-        pack, fill("ask", question=question), max_tokens, stream=True, label="answering"
-    )
-    assert said is not None
-    if reply.is_absent(said.text):
-        return Result("ask", text=ABSENT, counts={"parts": 1, "parts_with_an_answer": 0})
-    citations, dropped = yield from _evidence(pack, question, said.text)
-    counts = {"parts": 1, "parts_with_an_answer": 1, "quotes_not_found": dropped}
-    return Result("ask", text=said.text.strip(), citations=citations, counts=counts)
+def ask(
+    packs: Sequence[Pack],
+    question: str,
+    *,
+    max_tokens: int = 512,
+    gates: Collection[str] = (),
+    least: float = 0.0,
+) -> Job:
+    """The answer to the question with its Citations; of several Packs each is asked.
 
-
-def _ask_parts(packs: Sequence[Pack], question: str, max_tokens: int) -> Job:
-    """The answer joined from the Packs that have one."""
-    answers: list[str] = []
-    citations: list[Citation] = []
-    dropped = 0
+    At each of the `gates` (BEFORE, AFTER) the chance that the Pack holds the answer is measured; a
+    Pack whose chance is below `least` does not hold it.
+    """
+    told: list[_Told] = []
     for number, pack in enumerate(packs, 1):
-        label = f"asking part {number} of {len(packs)}"
-        said = yield Question(pack, fill("ask", question=question), max_tokens, label=label)
-        assert said is not None
-        if reply.is_absent(said.text):
-            continue
-        answers.append(said.text.strip())
-        found, missed = yield from _evidence(pack, question, said.text)
-        citations += found
-        dropped += missed
-    counts = {
-        "parts": len(packs),
-        "parts_with_an_answer": len(answers),
-        "quotes_not_found": dropped,
+        label = f"asking part {number} of {len(packs)}" if len(packs) > 1 else "answering"
+        # what may still be taken back is not shown as it comes
+        stream = len(packs) == 1 and not (AFTER in gates and least > 0)
+        told.append((yield from _ask_pack(pack, question, max_tokens, gates, least, label, stream)))
+    answers = [one for one in told if one.text]
+    counts = {"parts": len(packs), "parts_with_an_answer": len(answers)}
+    chances = {
+        gate: max(one.chances[gate] for one in told if gate in one.chances)
+        for gate in gates
+        if any(gate in one.chances for one in told)
     }
     if not answers:
-        return Result("ask", text=ABSENT, counts=counts)
-    if len(answers) == 1:
-        return Result("ask", text=answers[0], citations=tuple(citations), counts=counts)
-    text = yield from join(
-        [f"- {answer}" for answer in answers],
-        lambda listed: fill("ask_join", question=question, answers=listed),
-        max_tokens=max_tokens,
-        label="joining the answers",
+        return Result("ask", text=ABSENT, counts=counts, chances=chances)
+    text = answers[0].text
+    if len(answers) > 1:
+        text = yield from join(
+            [f"- {one.text}" for one in answers],
+            lambda listed: fill("ask_join", question=question, answers=listed),
+            max_tokens=max_tokens,
+            label="joining the answers",
+        )
+    return Result(
+        "ask",
+        text=text,
+        citations=tuple(citation for one in answers for citation in one.citations),
+        counts={**counts, "quotes_not_found": sum(one.dropped for one in answers)},
+        chances=chances,
     )
-    return Result("ask", text=text, citations=tuple(citations), counts=counts)
+
+
+def _ask_pack(
+    pack: Pack,
+    question: str,
+    max_tokens: int,
+    gates: Collection[str],
+    least: float,
+    label: str,
+    stream: bool,
+) -> Generator[Question | Piece, Answer | None, _Told]:
+    """What one Pack says, and the chance that it says it."""
+    chances: dict[str, float] = {}
+    if BEFORE in gates:
+        asked = fill("ask_before", question=question)
+        chances[BEFORE] = yield from _chance(pack, asked, label)
+        if chances[BEFORE] < least:
+            return _Told(chances=chances)
+    said = yield Question(
+        pack, fill("ask", question=question), max_tokens, stream=stream, label=label
+    )
+    assert said is not None
+    text = said.text.strip()
+    if reply.is_absent(text):
+        return _Told(chances=chances)
+    if AFTER in gates:
+        asked = fill("ask_after", question=question, answer=text)
+        chances[AFTER] = yield from _chance(pack, asked, label)
+        if chances[AFTER] < least:
+            return _Told(chances=chances)
+    citations, dropped = yield from _evidence(pack, question, text)
+    return _Told(text, citations, dropped, chances)
+
+
+def _chance(
+    pack: Pack, asked: str, label: str
+) -> Generator[Question | Piece, Answer | None, float]:
+    """The chance of "Yes"; nothing is written for it."""
+    said = yield Question(pack, asked, choices=("Yes", "No"), label=label)
+    assert said is not None
+    return said.probabilities["Yes"]
 
 
 def _evidence(
     pack: Pack, question: str, answer: str
 ) -> Generator[Question | Piece, Answer | None, tuple[tuple[Citation, ...], int]]:
     """The Citations that were found in the Pack, and how many quotes were not."""
-    text = fill("ask_evidence", question=question, answer=answer.strip())
+    text = fill("ask_evidence", question=question, answer=answer)
     said = yield Question(pack, text, EVIDENCE_TOKENS, label="finding the place")
     assert said is not None
     quotes = reply.quotes(said.text, limit=MAX_QUOTES)

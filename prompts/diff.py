@@ -10,8 +10,9 @@ from longctx.ingest.document import Document, Span, printable
 _FILE = re.compile(
     r"^(?:diff --git .*\n(?:(?!--- |diff --git ).*\n)*)?--- .*\n\+\+\+ (.*)(?=\n@@ )", re.M
 )
-_HUNK = re.compile(r"^@@ -\d+(?:,\d+)? \+(\d+)(?:,\d+)? @@", re.M)
+_HUNK = re.compile(r"^@@ -\d+(?:,\d+)? \+(\d+)(?:,(\d+))? @@", re.M)
 
+_NEW = re.compile(r"^--- /dev/null$", re.M)
 _ESCAPE = re.compile(r"\\([0-7]{3}|.)")
 _ESCAPES = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
 
@@ -23,6 +24,20 @@ class ChangedFile:
     name: str
     start: int
     end: int
+    is_new: bool = False
+
+    @property
+    def is_removed(self) -> bool:
+        """Whether there is no new file."""
+        return self.name == "/dev/null"
+
+
+@dataclass(frozen=True, slots=True)
+class NewLine:
+    """A line of a new file that a diff shows, and whether the diff adds it."""
+
+    text: str
+    added: bool
 
 
 def changed_files(document: Document) -> tuple[ChangedFile, ...]:
@@ -30,9 +45,26 @@ def changed_files(document: Document) -> tuple[ChangedFile, ...]:
     heads = list(_FILE.finditer(document.text))
     ends = [*(match.start() for match in heads), len(document.text)][1:]
     return tuple(
-        ChangedFile(_new_name(match[1]), match.start(), end)
+        ChangedFile(_new_name(match[1]), match.start(), end, _NEW.search(match[0]) is not None)
         for match, end in zip(heads, ends, strict=False)
     )
+
+
+def new_lines(document: Document, changed: ChangedFile) -> dict[int, NewLine]:
+    """The lines of the new file that the diff shows, by their numbers counted from 1."""
+    found: dict[int, NewLine] = {}
+    hunks = list(_HUNK.finditer(document.text, changed.start, changed.end))
+    ends = [*(hunk.start() for hunk in hunks), changed.end][1:]
+    for hunk, end in zip(hunks, ends, strict=True):
+        line, left = int(hunk[1]), int(hunk[2] or 1)
+        for row in document.text[hunk.end() : end].split("\n")[1:]:
+            if left == 0:
+                break
+            if row.startswith(("-", "\\")):
+                continue
+            found[line] = NewLine(row[1:], row.startswith("+"))
+            line, left = line + 1, left - 1
+    return found
 
 
 def place_in_new_file(document: Document, changed: ChangedFile, span: Span) -> Span:

@@ -55,6 +55,24 @@ class Finding(Piece):
         return self.citations[0].quote
 
 
+@dataclass(frozen=True, slots=True)
+class Remark(Piece):
+    """What the model says of a Finding that is shown already, known by its fingerprint."""
+
+    fingerprint: str = ""
+
+
+def explained(pieces: Iterable[Piece]) -> tuple[Piece, ...]:
+    """The Pieces with each Remark put into its Finding."""
+    pieces = tuple(pieces)
+    said = {one.fingerprint: one.body for one in pieces if isinstance(one, Remark)}
+    return tuple(
+        replace(one, remark=said.get(one.fingerprint, "")) if isinstance(one, Finding) else one
+        for one in pieces
+        if not isinstance(one, Remark)
+    )
+
+
 def computed_finding(document: Document, suspicion: Suspicion) -> Finding:
     """The Finding that a Suspicion is, with the text of its place as the proof."""
     span, rule = suspicion.span, suspicion.rule

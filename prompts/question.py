@@ -66,13 +66,18 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """All a job has to say: its pieces, a closing text, and the counts of what it did."""
+    """All a job has to say: its pieces, a closing text, and the counts of what it did.
+
+    `chances` holds how likely the model holds it that the text has the answer, by when it was
+    asked.
+    """
 
     job: str
     pieces: tuple[Piece, ...] = ()
     text: str = ""
     citations: tuple[Citation, ...] = ()
     counts: Mapping[str, int] = field(default_factory=dict)
+    chances: Mapping[str, float] = field(default_factory=dict)
 
 
 Job = Generator[Question | Piece, Answer | None, Result]

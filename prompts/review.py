@@ -10,9 +10,11 @@ from longctx.ingest.code_structure import definitions
 from longctx.ingest.document import Document
 from longctx.ingest.suspicion import suspicions
 from longctx.ingest.suspicion_rules import SEVERITIES
+from longctx.prompts.diff import changed_files
 from longctx.prompts.finding import (
     FOCUS,
     Finding,
+    Remark,
     computed_finding,
     is_listed,
     is_silenced,
@@ -22,6 +24,7 @@ from longctx.prompts.join import NO_DOCUMENTS
 from longctx.prompts.pack import Pack
 from longctx.prompts.question import Answer, Job, Piece, Question, Result
 from longctx.prompts.reply import unmarked
+from longctx.prompts.review_change import Change, touching
 from longctx.prompts.review_opinion import opinions, units
 from longctx.prompts.template import fill
 
@@ -29,11 +32,13 @@ REMARK_TOKENS = 60
 # More of a function than this is not put to the model with a finding.
 AROUND_CHARACTERS = 3_000
 _NO_WORDS = frozenset[str]()
+_ALL_LINES = range(1, 1 << 40)
 
 
 def review(
     packs: Sequence[Pack],
     *,
+    changes: Collection[Change] = (),
     deep: bool = False,
     explain: bool = False,
     focus: Collection[str] = _NO_WORDS,
@@ -43,24 +48,35 @@ def review(
 ) -> Job:
     """The Findings of all Documents, worst first, those of code before those of the model.
 
-    Code computes what it can of all Documents at once. With `explain` the model says in a sentence
-    what each means, with `deep` it is asked for defects of its own, stretch by stretch. `focus`
-    takes words of FOCUS, `known` the fingerprints of what is not shown again, `ignored` the lines
-    of an ignore file.
+    Code computes what it can of all Documents at once, and all of that is shown before the model is
+    asked anything. With `explain` the model then says in a sentence what each means, with `deep` it
+    is asked for defects of its own, stretch by stretch. Of a diff what is computed comes from its
+    `changes`. `focus` takes words of FOCUS, `known` the fingerprints of what is not shown again,
+    `ignored` the lines of an ignore file.
     """
-    documents = {one.name: one for pack in packs for one in pack.documents}
+    packed = list({one.name: one for pack in packs for one in pack.documents}.values())
+    files = [one for one in packed if not changed_files(one)]
+    documents = {one.name: one for one in [*files, *(one.file for one in changes)]}
     sifter = _Sifter(focus, known, ignored, documents)
     computed = suspicions(documents.values())
-    found = [computed_finding(documents[one.span.name], one) for one in computed.found]
-    findings: list[Finding] = []
+    lines: dict[str, Collection[int]] = {one.name: _ALL_LINES for one in files}
+    for change in changes:
+        lines[change.file.name] = change.added
+    found = [
+        computed_finding(documents[one.span.name], one) for one in touching(computed.found, lines)
+    ]
+    pieces: list[Piece] = []
     for finding in sifter.sifted(found):
-        if explain and not finding.suppressed:
-            remark = yield from _remark(documents[finding.span.name], finding, max_tokens)
-            finding = replace(finding, remark=remark)
-        findings.append(finding)
+        pieces.append(finding)
         yield finding
     counts = sifter.counts
-    counts["computed_findings"] = _num_shown(findings)
+    counts["computed_findings"] = _num_shown(pieces)
+    for piece in tuple(pieces) if explain else ():
+        if isinstance(piece, Finding) and not piece.suppressed:
+            remark = yield from _remark(documents[piece.span.name], piece, max_tokens)
+            if remark.body:
+                pieces.append(remark)
+                yield remark
     if deep:
         counts["stretches_asked"] = 0
         said: list[Finding] = []
@@ -73,13 +89,13 @@ def review(
                         said.append(finding)
                         yield finding
         counts["model_findings"] = _num_shown(said)
-        findings += sorted(said, key=lambda one: SEVERITIES.index(one.label))
-    totals = {"files": len(documents), "files_computed": len(computed.looked_at), **counts}
-    return Result("review", pieces=tuple(findings), counts=totals)
+        pieces += sorted(said, key=lambda one: SEVERITIES.index(one.label))
+    totals = {"files": len(packed), "files_computed": len(computed.looked_at), **counts}
+    return Result("review", pieces=tuple(pieces), counts=totals)
 
 
-def _num_shown(findings: Sequence[Finding]) -> int:
-    return sum(not one.suppressed for one in findings)
+def _num_shown(pieces: Sequence[Piece]) -> int:
+    return sum(isinstance(one, Finding) and not one.suppressed for one in pieces)
 
 
 class _Sifter:
@@ -119,7 +135,7 @@ class _Sifter:
 
 def _remark(
     document: Document, finding: Finding, max_tokens: int
-) -> Generator[Question | Piece, Answer | None, str]:
+) -> Generator[Question | Piece, Answer | None, Remark]:
     """What the model says of the Finding in one sentence, with the function around it in sight."""
     asked = fill(
         "review_explain",
@@ -131,7 +147,10 @@ def _remark(
     label = f"explaining {finding.span}"
     said = yield Question(NO_DOCUMENTS, asked, min(max_tokens, REMARK_TOKENS), label=label)
     assert said is not None
-    return " ".join(unmarked(said.text).split()) if said.finished else ""
+    told = " ".join(unmarked(said.text).split()) if said.finished else ""
+    return Remark(
+        f"The model on {finding.span} ({finding.kind})", told, fingerprint=finding.fingerprint
+    )
 
 
 def _around(document: Document, finding: Finding) -> str:

@@ -63,7 +63,7 @@ def test_json_has_everything(run, law):
     assert code == 0
     assert list(found) == [
         "schema", "version", "model", "complete", "error", "text", "citations", "pieces",
-        "counts", "documents", "skipped", "cuts", "usage", "timing",
+        "counts", "chances", "documents", "skipped", "cuts", "usage", "timing",
     ]  # fmt: skip
     assert (found["schema"], found["complete"], found["error"]) == ("longctx.ask/1", True, None)
     assert found["citations"][0]["state"] == "verified"
@@ -71,6 +71,16 @@ def test_json_has_everything(run, law):
     assert found["documents"][0]["name"] == "law.txt"
     assert found["usage"]["questions"] == 2
     assert set(found["timing"]) == {"total_seconds", "reading_seconds", "writing_seconds"}
+
+
+def test_the_chance_that_it_is_there_decides_before_anything_is_written(run, law):
+    law.yes = 0.3
+    argv = ("ask", "law.txt", "-q", "How long?", "--format", "json")
+    found = json.loads(run(*argv, "--least", "0.2").out)
+    assert (found["chances"], found["usage"]["questions"]) == ({"before": 0.3}, 3)
+    found = json.loads(run(*argv, "--least", "0.4").out)
+    assert (found["chances"], found["usage"]["questions"]) == ({"before": 0.3}, 1)
+    assert (found["text"], found["counts"]["parts_with_an_answer"]) == ("Not in the text.", 0)
 
 
 def test_a_failure_has_the_same_shape(run, law, tmp_path):

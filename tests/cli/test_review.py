@@ -1,4 +1,5 @@
 import json
+import subprocess
 from pathlib import Path
 
 import jsonschema
@@ -193,8 +194,33 @@ def test_a_gate_that_says_no_asks_no_further(run, mean):
 def test_a_remark_of_the_model_stands_apart(run, code, model):
     model.say = lambda question: "Anyone can answer."
     out = run("review", ".", "--explain").out
-    assert out.count("    The model: Anyone can answer.\n") == 2
+    remark = "The model on a.py:5 ({})\n    Anyone can answer.\n\n"
+    remarks = remark.format("no-certificate-check") + remark.format("no-timeout")
+    findings, counts = TEXT.split("(files")
+    assert out == f"{findings}{remarks}(files{counts}"
     assert len(model.questions) == 2
+    found = valid(run("review", ".", "--format", "json", "--sarif-output", "a.sarif").out)
+    assert [one["remark"] for one in found["findings"]] == ["Anyone can answer."] * 2
+    assert len(found["pieces"]) == 2
+    assert Path("a.sarif").read_text().count("Anyone can answer.") == 2
+
+
+def test_an_explanation_that_is_interrupted_loses_no_finding(run, code, model):
+    def say(question: str) -> str:
+        if "no-timeout" in question or model.questions[1:]:
+            raise KeyboardInterrupt
+        return "Anyone can answer."
+
+    model.say = say
+    code, out, _ = run("review", ".", "--json-output", "../a.json", "--sarif-output", "../a.sarif")
+    assert code == 130
+    assert out.startswith(TEXT.rsplit("(", 1)[0])
+    assert out.count("Anyone can answer.") == 1
+    found = valid(Path("../a.json").read_text())
+    assert [one["remark"] for one in found["findings"]] == ["Anyone can answer.", ""]
+    assert found["complete"] is False
+    sarif = json.loads(Path("../a.sarif").read_text())
+    assert len(sarif["runs"][0]["results"]) == 2
 
 
 def test_a_diff_from_a_pipe_is_asked_of_the_model(run, model):
@@ -205,6 +231,90 @@ def test_a_diff_from_a_pipe_is_asked_of_the_model(run, model):
     code, out, _ = run("review", "-", stdin=diff)
     assert code == 0
     assert out.startswith("high  x.py:2: Shell (security, the model's opinion)\n    | os.system(")
+
+
+OLD = "import os\nimport requests\n\n\ndef load(url):\n    return requests.get(url, verify=False)\n"
+NEW = OLD + "\n\ndef drop(name):\n    os.system('rm ' + name)\n    assert (name, 'gone')\n"
+LINES = [("x.py", 10), ("x.py", 11)]
+
+
+def git(*arguments):
+    user = ("-c", "user.name=a", "-c", "user.email=a@b")
+    return subprocess.run(["git", *user, *arguments], check=True, capture_output=True).stdout
+
+
+@pytest.fixture
+def change(home):
+    """A repository with one file, changed since `main`."""
+    git("init", "-q", "-b", "main")
+    Path("x.py").write_text(OLD)
+    git("add", ".")
+    git("commit", "-q", "-m", "one")
+    Path("x.py").write_text(NEW)
+    return git("diff")
+
+
+def places(outcome):
+    findings = valid(outcome.out)["findings"]
+    assert {one["source"] for one in findings} <= {"computed"}
+    return sorted((one["path"], one["first_line"]) for one in findings)
+
+
+def test_of_a_change_what_touches_added_lines_is_computed_on_the_whole_file(run, change, model):
+    for arguments in (["--diff", "main"], [".", "--diff", "main"], ["x.py", "--diff", "main"]):
+        outcome = run("review", *arguments, "--no-explain", "--format", "json")
+        assert places(outcome) == LINES
+    assert model.questions == []
+    model.num_bytes = 15 * 10**9
+    run("review", "--diff", "main", "--no-explain")
+    assert len(model.questions) > 0
+
+
+def test_of_a_change_at_a_revision_too(run, change):
+    git("commit", "-q", "-a", "-m", "two")
+    Path("x.py").write_text("gone = 1\n")
+    arguments = ("--diff", "HEAD~1", "--rev", "HEAD", "--format", "json")
+    assert places(run("review", *arguments)) == LINES
+
+
+def test_a_diff_from_a_pipe_finds_its_files_from_below_too(run, change, monkeypatch):
+    assert places(run("review", "-", "--format", "json", stdin=change)) == LINES
+    Path("below").mkdir()
+    monkeypatch.chdir("below")
+    assert places(run("review", "-", "--format", "json", stdin=change)) == LINES
+
+
+def test_a_diff_that_is_not_what_lies_here_is_not_computed(run, change, model):
+    Path("x.py").write_text(NEW.replace("'rm '", "'rm -r '"))
+    model.yes = 0.0
+    code, out, err = run("review", "-", stdin=change)
+    assert (code, out) == (
+        0,
+        "(files 1, files computed 0, computed findings 0, stretches asked 1, "
+        "passed as clean 1, model findings 0)\n",
+    )
+    assert "x.py is not here as the diff has it: nothing is computed of it\n" in err
+
+
+def test_a_new_file_needs_only_the_diff_and_a_removed_one_nothing(run, model):
+    body = "".join(f"+{line}\n" for line in NEW.splitlines())
+    diff = (
+        f"--- /dev/null\n+++ b/x.py\n@@ -0,0 +1,{NEW.count(chr(10))} @@\n{body}"
+        "--- a/y.py\n+++ /dev/null\n@@ -1 +0,0 @@\n-import os\n"
+    )
+    outcome = run("review", "-", "--no-explain", "--format", "json", stdin=diff.encode())
+    assert places(outcome) == [("x.py", 6), ("x.py", 6), *LINES]
+    assert "not here" not in outcome.err
+
+
+def test_a_diff_reads_nothing_outside_the_repository(run, change, tmp_path):
+    (tmp_path / "secret.py").write_text("assert (1, 2)\n")
+    Path("link.py").symlink_to(tmp_path / "secret.py")
+    for name in ("../secret.py", "link.py", str(tmp_path / "secret.py")):
+        diff = f"--- a/{name}\n+++ b/{name}\n@@ -1 +1 @@\n-x\n+assert (1, 2)\n"
+        outcome = run("review", "-", "--no-deep", "--no-explain", stdin=diff.encode())
+        assert "computed findings 0" in outcome.out
+        assert "is not here as the diff has it" in outcome.err
 
 
 def test_what_does_not_fit_is_read_in_parts_by_itself(run, mean, tmp_path):

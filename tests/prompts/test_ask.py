@@ -73,3 +73,32 @@ def test_no_part_with_an_answer() -> None:
     result, _ = run(parts, "Not in the text.", "It is not stated in the documents.")
     assert result.text == "Not in the text."
     assert result.counts["parts_with_an_answer"] == 0
+
+
+def gated(least: float, gates: tuple[str, ...], **chances: float) -> tuple[Result, list[Question]]:
+    asked: list[Question] = []
+
+    def reply(question: Question) -> Answer:
+        asked.append(question)
+        if question.choices:
+            yes = chances["after" if "Answer: 30 days." in question.text else "before"]
+            return Answer(probabilities={"Yes": yes, "No": 1 - yes})
+        return Answer("" if "Copy" in question.text else "30 days.")
+
+    job = ask([packed("law.txt", LAW)], "How long is it?", gates=gates, least=least)
+    return drive(job, reply, lambda piece: None), asked
+
+
+def test_chances_are_measured_before_and_after_the_answer() -> None:
+    result, asked = gated(0.0, ("before", "after"), before=0.2, after=0.7)
+    assert (result.text, result.chances) == ("30 days.", {"before": 0.2, "after": 0.7})
+    assert [bool(question.choices) for question in asked] == [True, False, True, False]
+    assert asked[1].stream
+
+
+def test_a_chance_below_the_least_is_no_answer_and_nothing_was_shown() -> None:
+    result, asked = gated(0.5, ("before", "after"), before=0.6, after=0.4)
+    assert (result.text, result.chances) == ("Not in the text.", {"before": 0.6, "after": 0.4})
+    assert not any(question.stream for question in asked)
+    result, asked = gated(0.7, ("before",), before=0.6)
+    assert (result.text, len(asked)) == ("Not in the text.", 1)

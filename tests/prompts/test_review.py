@@ -2,7 +2,7 @@ import pytest
 
 from longctx.cli.drive import drive
 from longctx.ingest.document import Document
-from longctx.prompts.finding import Finding
+from longctx.prompts.finding import Finding, explained
 from longctx.prompts.pack import pack
 from longctx.prompts.question import Answer, Piece, Question, Result
 from longctx.prompts.review import AROUND_CHARACTERS, review
@@ -57,15 +57,31 @@ def test_what_is_computed_is_shown_without_a_question():
 
 def test_a_remark_is_asked_with_the_function_around_and_nothing_else():
     result, asked = run(explain=True)
-    assert [piece.remark for piece in result.pieces] == ["It leaks."] * 3
+    findings, remarks = result.pieces[:3], result.pieces[3:]
+    assert [piece.body for piece in remarks] == ["It leaks."] * 3
+    assert remarks[0].heading == "The model on a.py:4 (mutable-default)"
+    assert [piece.remark for piece in findings] == [""] * 3
+    assert [piece.remark for piece in explained(result.pieces)] == ["It leaks."] * 3
     assert all(question.pack.text == "" and question.max_tokens == 60 for question in asked)
     assert "def load(url, seen=[]):" in asked[0].text
     assert "import requests" not in asked[0].text
 
 
+def test_all_that_is_computed_is_shown_before_the_model_is_asked():
+    packs = [pack([Document("a.py", CODE, "code", "a")], key=b"k" * 32, count=len)]
+    shown: list[Piece] = []
+
+    def ask(question: Question) -> Answer:
+        assert len(shown) == 3
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        drive(review(packs, explain=True, deep=True), ask, shown.append)
+
+
 def test_a_remark_that_was_cut_is_left_out():
     result, _ = run(explain=True, answer=Answer("It leaks because", finished=False))
-    assert [piece.remark for piece in result.pieces] == [""] * 3
+    assert len(result.pieces) == 3
 
 
 def test_the_lines_around_are_few_where_the_function_is_long():

@@ -1,0 +1,240 @@
+"""How often `ask` is right, cites the right place, and knows what is not in the text.
+
+`python -P tests/bench/questions.py CORPORA OUT.jsonl --model NAME` asks bench/questions_asked.py:
+each text is read once and all its questions are asked on it, the chance that it holds the answer
+measured before and after the answer. Every question is a line of OUT.jsonl as soon as it is
+answered, and is not asked again; at the end, or with `--score` at once, the scores of all lines are
+printed. `--limit N` asks the first N questions of each text.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent))
+from questions_asked import ASKED, TEXTS, Asked, Text  # noqa: E402
+
+from longctx.cli.drive import drive  # noqa: E402
+from longctx.ingest.document import Document, Source, Span  # noqa: E402
+from longctx.ingest.read import read  # noqa: E402
+from longctx.prompts.ask import ABSENT, AFTER, BEFORE, ask  # noqa: E402
+from longctx.prompts.pack import Pack, pack  # noqa: E402
+from longctx.prompts.question import Answer, Question  # noqa: E402
+
+# A citation this many characters from the place proves the answer too.
+NEAR = 300
+MAX_TOKENS = 160
+Row = dict[str, Any]
+Asker = Callable[
+    [Sequence[Document]], AbstractContextManager[tuple[Pack, Callable[[Question], Answer]]]
+]
+
+
+def documents(cache: Path, text: Text) -> list[Document]:
+    """The Documents of a text, cut to its stretch.
+
+    Raises:
+        RuntimeError: a file cannot be read.
+    """
+    from corpora import fetch
+
+    root, found = fetch(cache, text.corpus), []
+    for path in text.paths:
+        whole = read(Source(path, path=root / path))
+        if not isinstance(whole, Document):
+            raise RuntimeError(f"{path}: {whole.reason}")
+        start = whole.text.index(text.begin)
+        end = whole.text.index(text.end, start) if text.end else len(whole.text)
+        if (start, end) != (0, len(whole.text)):
+            whole = Document(whole.name, whole.text[start:end], whole.kind, whole.digest)
+        found.append(whole)
+    return found
+
+
+def place(asked: Asked, found: Sequence[Document]) -> Span | None:
+    """Where the proof of an answer stands; None for a question without one.
+
+    Raises:
+        RuntimeError: it does not stand in the text exactly once.
+    """
+    if not asked.accepted:
+        return None
+    spans = [
+        one.span(at, at + len(asked.place))
+        for one in found
+        if (at := one.text.find(asked.place)) >= 0
+    ]
+    if len(spans) != 1 or sum(one.text.count(asked.place) for one in found) != 1:
+        raise RuntimeError(f"{asked.text}: {asked.place!r} does not stand there exactly once")
+    return spans[0]
+
+
+def answered(
+    asked: Asked, where: Span | None, prompt: Pack, say: Callable[[Question], Answer]
+) -> Row:
+    """The row of one question: what was said of it, and whether that is right."""
+    began = time.monotonic()
+    job = ask([prompt], asked.question, max_tokens=MAX_TOKENS, gates=(BEFORE, AFTER))
+    result = drive(job, say, lambda piece: None)
+    spans = [one.span for one in result.citations if one.span is not None]
+    told = " ".join(result.text.casefold().split())
+    return {
+        "text": asked.text,
+        "question": asked.question,
+        "answerable": bool(asked.accepted),
+        "said": result.text,
+        "absent": result.text == ABSENT,
+        "right": any(word.casefold() in told for word in asked.accepted),
+        "cited": [str(span) for span in spans],
+        "cited_right": where is not None and any(_near(span, where) for span in spans),
+        "chances": dict(result.chances),
+        "seconds": round(time.monotonic() - began, 2),
+    }
+
+
+def _near(span: Span, where: Span) -> bool:
+    overlaps = span.start < where.end + NEAR and where.start < span.end + NEAR
+    return span.name == where.name and overlaps
+
+
+def run(cache: Path, out: Path, model: str, asker: Asker, *, limit: int | None = None) -> None:
+    """Ask what OUT does not hold yet, text by text; a row is written when it is known."""
+    done = {(row["model"], row["text"], row["question"]) for row in rows(out)}
+    for name, text in TEXTS.items():
+        wanted = [one for one in ASKED if one.text == name][:limit]
+        wanted = [one for one in wanted if (model, name, one.question) not in done]
+        if not wanted:
+            continue
+        found = documents(cache, text)
+        places = [place(one, found) for one in wanted]
+        with asker(found) as (prompt, say), out.open("a", encoding="utf-8") as lines:
+            for one, where in zip(wanted, places, strict=True):
+                row = {"model": model, **answered(one, where, prompt, say)}
+                lines.write(json.dumps(row, ensure_ascii=False) + "\n")
+                lines.flush()
+
+
+def rows(out: Path) -> list[Row]:
+    """The rows written so far; a last line that a kill cut off is dropped from the file too."""
+    if not out.exists():
+        return []
+    text = out.read_text(encoding="utf-8")
+    whole = text[: text.rfind("\n") + 1]
+    if whole != text:
+        out.write_text(whole, encoding="utf-8")
+    return [json.loads(line) for line in whole.splitlines()]
+
+
+def score(found: Sequence[Row]) -> Row:
+    """The scores of one model's rows.
+
+    `auc` is the area under the ROC of "not in the text", 0.5 for chance: how often a question
+    without an answer has a lower chance than one with an answer, ties counted half. An answer that
+    says itself that it is not there has the chance 0 after it.
+    """
+    there = [row for row in found if row["answerable"]]
+    gone = [row for row in found if not row["answerable"]]
+    shown = [row for row in there if not row["absent"]]
+    return {
+        "questions": len(found),
+        "answerable": len(there),
+        "right": sum(row["right"] for row in there),
+        "right_and_cited_right": sum(row["right"] and row["cited_right"] for row in there),
+        "cited_right_of_answers": _share(sum(row["cited_right"] for row in shown), len(shown)),
+        "accuracy": _share(
+            sum(row["right"] for row in there) + sum(row["absent"] for row in gone), len(found)
+        ),
+        "absent_said_of_absent": _share(sum(row["absent"] for row in gone), len(gone)),
+        "absent_said_of_answerable": _share(sum(row["absent"] for row in there), len(there)),
+        "roc": {
+            gate: _roc([_chance(row, gate) for row in there], [_chance(row, gate) for row in gone])
+            for gate in (BEFORE, AFTER)
+        },
+    }
+
+
+def _chance(row: Row, gate: str) -> float:
+    return float(row["chances"].get(gate, 0.0))
+
+
+def _roc(there: Sequence[float], gone: Sequence[float]) -> Row:
+    """The area, and at each threshold what share of either kind is called absent."""
+    wins = sum((low < high) + (low == high) / 2 for low in gone for high in there)
+    edges = sorted({*there, *gone})
+    return {
+        "auc": _share(wins, len(there) * len(gone)),
+        "points": [
+            {
+                "least": edge,
+                "absent_of_absent": _share(sum(one < edge for one in gone), len(gone)),
+                "absent_of_answerable": _share(sum(one < edge for one in there), len(there)),
+            }
+            for edge in edges
+        ],
+    }
+
+
+def _share(part: float, whole: int) -> float | None:
+    return round(part / whole, 3) if whole else None
+
+
+@contextmanager
+def real(
+    name: str, found: Sequence[Document]
+) -> Iterator[tuple[Pack, Callable[[Question], Answer]]]:
+    """The Pack of the Documents and the installed model, loaded once for all its questions."""
+    from longctx.cli.model import open_model, open_prefixes
+    from longctx.cli.options import ModelOptions
+    from longctx.cli.progress import open_progress
+    from longctx.cli.screen import Screen
+    from longctx.cli.session import Session
+    from longctx.cli.settings import read_settings
+    from longctx.prompts.boundary import load_key
+
+    settings, options = read_settings(), ModelOptions(model=name)
+    screen = Screen(settings)
+    progress = open_progress(screen)
+    model = open_model(settings.root, name, options, None, progress)
+    model.prefixes, model.label = open_prefixes(settings, options), f"questions {found[0].name}"
+    prompt = pack(found, key=load_key(settings.root / "key"), count=model.count)
+    # room for the question, an answer and the answer again in the question that follows it
+    room = min(model.window, prompt.num_tokens + model.overhead + 4 * MAX_TOKENS + 1_024)
+    session = Session(model, room, screen, progress, lambda words: None, lambda: None)
+    try:
+        yield prompt, session.ask
+    finally:
+        progress.pause()
+        session.close()
+
+
+def main() -> None:
+    """Ask, and print the scores by model."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("corpora", type=Path)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--model")
+    parser.add_argument("--limit", type=int)
+    parser.add_argument("--score", action="store_true", help="ask nothing")
+    options = parser.parse_args()
+    if not options.score:
+        if not options.model:
+            parser.error("name a --model, or --score what there is")
+        name = options.model
+        run(
+            options.corpora, options.out, name, lambda found: real(name, found), limit=options.limit
+        )
+    found = rows(options.out)
+    models = dict.fromkeys(row["model"] for row in found)
+    scores = {name: score([row for row in found if row["model"] == name]) for name in models}
+    print(json.dumps(scores, indent=1))
+
+
+if __name__ == "__main__":
+    main()
