@@ -102,7 +102,8 @@ def _converse(talk: Talk, history: Path, *, verbose: bool) -> int:
             if not isinstance(error, OSError) and not hasattr(error, "exit_code"):
                 raise
             talk.run.progress.pause()
-            code = code or tell_failure(error, verbose=verbose)
+            told = tell_failure(error, verbose=verbose)
+            code = code or told
     return 0 if typed else code
 
 

@@ -187,9 +187,9 @@ def test_a_damaged_conversation_is_a_clear_error(run, law, home, text):
 
 
 def test_control_characters_reach_neither_stream(run, law, tmp_path):
-    (tmp_path / "work" / "law.txt").write_text("The \x1b[31mcourt sits\x07 in Ulm every day.\n")
+    (tmp_path / "work" / "law.txt").write_text("The \x9b31mcourt sits\u202e in Ulm every day.\n")
     law.say = lambda question: (
-        '"The \x1b[31mcourt sits\x07 in Ulm every day."'
+        '"The \x9b31mcourt sits\u202e in Ulm every day."'
         if "Copy from the documents" in question
         else "\x1b[2JIn\x9b31m Ulm\u202e\r"
     )
