@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from longctx.cli.failure import UsageFault, tell_failure
 from longctx.cli.options import ModelOptions, OutputOptions, Paths, SourceOptions
 
 
@@ -14,6 +15,9 @@ def ask(
     sources: SourceOptions,
     model: ModelOptions,
     output: OutputOptions,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Answer again when a file changes, until Ctrl-C.")
+    ] = False,
     paths: Paths = None,
 ) -> int:
     """Answer one question, with the sentences that prove it.
@@ -25,6 +29,34 @@ def ask(
         longctx ask ./papers -q "Which of them measure memory?"
         pdftotext law.pdf - | longctx ask -q "Who may appeal, and when?"
     """
+    if not watch:
+        _answer(question, sources, model, output, paths)
+        return 0
+    from longctx.cli.watch import look, wait_for_change
+
+    if not paths or "-" in paths or sources.rev or sources.diff:
+        raise UsageFault("--watch needs paths of files, without - and --rev and --diff")
+    seen = look(paths, sources, output.output)
+    _answer(question, sources, model, output, paths)
+    while True:
+        seen = wait_for_change(paths, sources, seen, output.output)
+        try:
+            _answer(question, sources, model, output, paths)
+        except BrokenPipeError:
+            raise
+        except Exception as error:
+            # the next change may mend it
+            tell_failure(error, verbose=output.verbose)
+
+
+def _answer(
+    question: str,
+    sources: SourceOptions,
+    model: ModelOptions,
+    output: OutputOptions,
+    paths: list[str] | None,
+) -> None:
+    """Read, ask and report."""
     from longctx.cli.run import Run
     from longctx.prompts.ask import ask as job
 
@@ -35,4 +67,3 @@ def ask(
             run.gather(paths), question_tokens=len(question) + 2 * tokens, question=question
         )
         run.finish(job(packs, question, max_tokens=tokens))
-    return 0

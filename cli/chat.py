@@ -36,10 +36,10 @@ def chat(
     ] = False,
     paths: Paths = None,
 ) -> int:
-    """Talk about documents: each turn pays only for its own tokens.
+    """Talk about documents that are read once.
 
-    Everything at PATHS is read as one prompt. /help lists what can be typed beside a question.
-    Without a terminal each line of stdin is a question.
+    Everything at PATHS is one prompt, and a turn pays only for its own tokens. /help lists what can
+    be typed beside a question. Without a terminal each line of stdin is a question.
 
     Examples:
         longctx chat ./papers
