@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from longctx.cli.failure import UsageFault, tell_failure
 from longctx.cli.options import ModelOptions, OutputOptions, Paths, SourceOptions
 
 
@@ -14,6 +15,9 @@ def ask(
     sources: SourceOptions,
     model: ModelOptions,
     output: OutputOptions,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Answer again when a file changes, until Ctrl-C.")
+    ] = False,
     paths: Paths = None,
     least: Annotated[
         float | None,
@@ -34,6 +38,35 @@ def ask(
         longctx ask ./papers -q "Which of them measure memory?"
         pdftotext law.pdf - | longctx ask -q "Who may appeal, and when?"
     """
+    if not watch:
+        _answer(question, sources, model, output, paths, least)
+        return 0
+    from longctx.cli.watch import look, wait_for_change
+
+    if not paths or "-" in paths or sources.rev or sources.diff:
+        raise UsageFault("--watch needs paths of files, without - and --rev and --diff")
+    seen = look(paths, sources, output.output)
+    _answer(question, sources, model, output, paths, least)
+    while True:
+        seen = wait_for_change(paths, sources, seen, output.output)
+        try:
+            _answer(question, sources, model, output, paths, least)
+        except BrokenPipeError:
+            raise
+        except Exception as error:
+            # the next change may mend it
+            tell_failure(error, verbose=output.verbose)
+
+
+def _answer(
+    question: str,
+    sources: SourceOptions,
+    model: ModelOptions,
+    output: OutputOptions,
+    paths: list[str] | None,
+    least: float | None,
+) -> None:
+    """Read, ask and report."""
     from longctx.cli.run import Run
     from longctx.prompts.ask import BEFORE
     from longctx.prompts.ask import ask as job
@@ -46,4 +79,3 @@ def ask(
         )
         gates = () if least is None else (BEFORE,)
         run.finish(job(packs, question, max_tokens=tokens, gates=gates, least=least or 0.0))
-    return 0

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from longctx.cli.failure import UsageFault
@@ -16,10 +17,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Gathered:
-    """What was read, and what was not and why."""
+    """What was read, what was not and why, and the files on the disk by the names they go by."""
 
     documents: tuple[Document, ...]
     skipped: tuple[Skipped, ...]
+    files: Mapping[str, Path] = field(default_factory=dict)
 
 
 def gather(command: str, paths: Sequence[str] | None, options: SourceOptions) -> Gathered:
@@ -50,7 +52,8 @@ def gather(command: str, paths: Sequence[str] | None, options: SourceOptions) ->
     )
     settings = ReadSettings(password=options.password, changes=options.changes)
     documents, unread = read_all(walked.sources, settings, NameFilter(include, exclude))
-    return Gathered(tuple(documents), (*walked.skipped, *unread))
+    files = {source.name: source.path for source in walked.sources if source.path}
+    return Gathered(tuple(documents), (*walked.skipped, *unread), files)
 
 
 def with_stdin(command: str, paths: Sequence[str] | None) -> tuple[list[str], bytes | None]:

@@ -18,6 +18,7 @@ local model. Nothing leaves this machine; only `longctx models pull` uses the ne
 
 \b
 longctx ask ./papers -q "Which of them measure memory?"
+longctx chat contract.pdf
 longctx review ./repo
 git diff | longctx review -
 longctx summarize book.txt
@@ -32,6 +33,7 @@ NAMES = {"help_option_names": ["-h", "--help"]}
 
 COMMANDS: Mapping[str, str] = {
     "ask": "Answer one question, with the sentences that prove it.",
+    "chat": "Talk about documents that are read once.",
     "review": "List the defects of every file, each with its line.",
     "summarize": "Summarize every part and its place, then the whole.",
     "compare": "Compare documents passage by passage: what changed.",

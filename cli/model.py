@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +14,7 @@ from longctx.cli.settings import Settings
 from longctx.prompts.template import load
 
 if TYPE_CHECKING:
+    from longctx.prompts.question import Turn
     from longctx.runtime.chat import Prompt
     from longctx.runtime.engine import Engine
     from longctx.runtime.memory import MemoryPlan
@@ -121,7 +122,9 @@ class Model:
         """Yields the text of token ids as they come."""
         return self.tokenizer.decode_stream(ids)
 
-    def prompt(self, documents: str, question: str, begin: str) -> Prompt:
+    def prompt(
+        self, documents: str, question: str, begin: str, turns: Sequence[Turn] = ()
+    ) -> Prompt:
         """The token ids of a prompt: what is before the question, and the question."""
         from longctx.runtime.chat import chat_prompt
 
@@ -131,6 +134,7 @@ class Model:
             documents=documents,
             question=question,
             begin=begin,
+            turns=turns,
         )
 
     def plan(self, num_tokens: int) -> MemoryPlan | None:

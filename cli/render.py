@@ -27,7 +27,7 @@ def piece_as_text(piece: Piece) -> tuple[str, str]:
         return finding_as_text(piece)
     lines = [f"{'  ' if piece.label else ''}{piece.heading}"]
     lines += [f"    {line}" for line in piece.body.splitlines()]
-    lines += [f"    {_citation_as_text(citation)}" for citation in piece.citations]
+    lines += [f"    {citation_as_text(citation)}" for citation in piece.citations]
     return piece.label, "\n".join(lines) + "\n\n"
 
 
@@ -39,7 +39,7 @@ def opening_as_text(pieces: Sequence[Piece]) -> str:
 def closing_as_text(result: Result) -> str:
     """What stands after the closing text: its sources and the counts."""
     lines = ["", "Sources"] if result.citations else []
-    lines += [f"    {_citation_as_text(citation)}" for citation in result.citations]
+    lines += [f"    {citation_as_text(citation)}" for citation in result.citations]
     counts = counted(result.counts)
     if counts:
         lines += [*([""] if result.text else []), f"({counts})"]
@@ -51,7 +51,7 @@ def piece_as_markdown(piece: Piece) -> tuple[str, str]:
     if isinstance(piece, Finding):
         return "", finding_as_markdown(piece)
     label = f"{piece.label}: " if piece.label else ""
-    quotes = "".join(f"\n{_citation_as_markdown(citation)}\n" for citation in piece.citations)
+    quotes = "".join(f"\n{citation_as_markdown(citation)}\n" for citation in piece.citations)
     return "", f"### {label}{piece.heading}\n\n{piece.body}\n{quotes}\n"
 
 
@@ -62,7 +62,7 @@ def opening_as_markdown(pieces: Sequence[Piece]) -> str:
 
 def closing_as_markdown(result: Result) -> str:
     """What stands after the closing text: its sources and the counts."""
-    blocks = [_citation_as_markdown(citation) for citation in result.citations]
+    blocks = [citation_as_markdown(citation) for citation in result.citations]
     sources = "\n## Sources\n\n" + "\n\n".join(blocks) + "\n" if blocks else ""
     counts = counted(result.counts)
     return sources + (f"\n*{counts}*\n" if counts else "")
@@ -131,12 +131,14 @@ def counted(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{name.replace('_', ' ')} {value:,}" for name, value in counts.items())
 
 
-def _citation_as_text(citation: Citation) -> str:
+def citation_as_text(citation: Citation) -> str:
+    """The place, the quote, and its state unless it is verified."""
     place = "no place" if citation.span is None else str(citation.span)
     return f'{place}: "{citation.quote}"{_state(citation)}'
 
 
-def _citation_as_markdown(citation: Citation) -> str:
+def citation_as_markdown(citation: Citation) -> str:
+    """The same as a block quote."""
     place = "no place" if citation.span is None else f"`{citation.span}`"
     return f"> {' '.join(citation.quote.split())}\n> ({place}{_state(citation, ', ')})"
 

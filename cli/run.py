@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -51,7 +51,7 @@ class Run:
         self.report = Report(command, self.screen, output)
         self.show_manifest = output.manifest
         self._model: Model | None = None
-        self._room = 0
+        self.room = 0
 
     def __enter__(self) -> Self:
         """Begin."""
@@ -114,8 +114,12 @@ class Run:
         question_tokens: int,
         splits: bool = False,
         question: str = "",
+        slack_tokens: int = SLACK_TOKENS,
     ) -> tuple[Pack, ...]:
-        """The Packs to ask, with room for a question and its answer beside each."""
+        """The Packs to ask, with room for a question and its answer beside each.
+
+        `slack_tokens` more are there where the window has them.
+        """
         packs = make_packs(
             gathered,
             self.sources,
@@ -138,7 +142,7 @@ class Run:
             for pack in packs:
                 self.screen.note(manifest_as_text(pack))
         self._take(packs)
-        self._make_room(max(pack.num_tokens for pack in packs), question_tokens)
+        self._make_room(max(pack.num_tokens for pack in packs), question_tokens, slack_tokens)
         return packs
 
     def take_whole(self, documents: Sequence[Document], *, question_tokens: int) -> None:
@@ -163,21 +167,22 @@ class Run:
         more = f" and {len(names) - 1:,} more" if len(names) > 1 else ""
         self.model.label = f"{self.command} {names[0][-80:]}{more}"
 
-    def _make_room(self, num_tokens: int, question_tokens: int) -> None:
+    def _make_room(
+        self, num_tokens: int, question_tokens: int, slack_tokens: int = SLACK_TOKENS
+    ) -> None:
         """Plan for the prompt, its question, and some more where the window has it."""
         needed = num_tokens + self.model.overhead + question_tokens
-        self._room = min(self.model.window, needed + SLACK_TOKENS)
+        self.room = min(self.model.window, needed + slack_tokens)
+
+    def session(
+        self, stream: Callable[[str], None], end_stream: Callable[[], None] = lambda: None
+    ) -> Session:
+        """The Session that asks of the Packs, with the room that was made for them."""
+        return Session(self.model, self.room, self.screen, self.progress, stream, end_stream)
 
     def finish(self, job: Job) -> Result:
         """The job's Result, asked, shown and reported."""
-        session = Session(
-            model=self.model,
-            room=self._room,
-            screen=self.screen,
-            progress=self.progress,
-            stream=self.report.stream,
-            end_stream=self.report.end_stream,
-        )
+        session = self.session(self.report.stream, self.report.end_stream)
         self.report.usage = session.usage
         try:
             result = drive(job, session.ask, self.report.show)

@@ -50,7 +50,7 @@ class Recall:
 
 @dataclass
 class Session:
-    """A model at work on one run's questions."""
+    """A model at work on one run's questions; `check` is called often, and stops it by raising."""
 
     model: Model
     room: int
@@ -58,6 +58,7 @@ class Session:
     progress: Progress
     stream: Callable[[str], None]
     end_stream: Callable[[], None]
+    check: Callable[[], None] = lambda: None
     usage: Usage = field(default_factory=Usage)
 
     @cached_property
@@ -77,7 +78,9 @@ class Session:
     def ask(self, question: Question) -> Answer:
         """The Answer to a Question; its words are streamed where the job says so."""
         self.usage.questions += 1
-        prompt = self.model.prompt(question.pack.text, question.text, question.begin)
+        prompt = self.model.prompt(
+            question.pack.text, question.text, question.begin, question.turns
+        )
         return self._choose(question, prompt) if question.choices else self._write(question, prompt)
 
     def recall(self) -> Recall | None:
@@ -146,6 +149,7 @@ class _Watch:
 
     def read(self, done: int, total: int) -> None:
         """Take the Engine's word on how much of the prompt is read."""
+        self._session.check()
         if self._kept is None:
             self._kept, self._new = done, total - done
             if self._session.usage.questions == 1 and done > SHORT_READING:
@@ -159,6 +163,7 @@ class _Watch:
     def count(self, ids: Iterator[int]) -> Iterator[int]:
         """Yields the ids and counts them."""
         for token in ids:
+            self._session.check()
             self.written += 1
             yield token
 

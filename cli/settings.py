@@ -18,7 +18,7 @@ class Settings:
     """What the environment asks for.
 
     `root` is the model store, `cache` where prefixes are kept. `color` is True or False where the
-    user said so, and None where the terminal decides.
+    user said so, and None where the terminal decides. `editor` is the command line of the user's.
     """
 
     root: Path
@@ -27,6 +27,7 @@ class Settings:
     model: str | None = None
     color: bool | None = None
     live: bool = True
+    editor: str = ""
 
 
 def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
@@ -54,6 +55,7 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         model=environ.get("LONGCTX_MODEL") or None,
         color=color,
         live=not dumb,
+        editor=environ.get("VISUAL") or environ.get("EDITOR") or "",
     )
 
 

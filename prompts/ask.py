@@ -123,7 +123,12 @@ def _evidence(
     text = fill("ask_evidence", question=question, answer=answer)
     said = yield Question(pack, text, EVIDENCE_TOKENS, label="finding the place")
     assert said is not None
-    quotes = reply.quotes(said.text, limit=MAX_QUOTES)
+    return proofs(said.text, pack)
+
+
+def proofs(text: str, pack: Pack) -> tuple[tuple[Citation, ...], int]:
+    """The Citations of the quotes in `text` that were found, and how many were not."""
+    quotes = reply.quotes(text, limit=MAX_QUOTES)
     found = [locate(quote, pack) for quote in quotes]
     kept = tuple(citation for citation in found if citation.span is not None)
     return kept, len(found) - len(kept)

@@ -1,12 +1,20 @@
-"""What a job and its driver say to each other: Question, Answer, Piece, Result."""
+"""What a job and its driver say to each other: Question, Turn, Answer, Piece, Result."""
 
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from longctx.ingest.document import Span
 from longctx.prompts.pack import Pack
+
+
+class Turn(NamedTuple):
+    """What the model was asked, as it was put to it, and what it said."""
+
+    question: str
+    answer: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +23,8 @@ class Question:
 
     `choices` asks for the probability of each, without writing anything. `stream` says that the
     words of the answer are the job's own output and may be shown as they come. `begin` is the
-    opening of the answer, given to the model as already said.
+    opening of the answer, given to the model as already said. `turns` were asked before, oldest
+    first; they stand between the Pack and `text`.
     """
 
     pack: Pack
@@ -24,6 +33,7 @@ class Question:
     choices: tuple[str, ...] = ()
     stop: tuple[str, ...] = ()
     begin: str = ""
+    turns: tuple[Turn, ...] = ()
     stream: bool = False
     label: str = ""
 

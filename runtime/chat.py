@@ -7,7 +7,7 @@ text is never read as template text, and every question on the same documents ha
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -17,6 +17,7 @@ from longctx.runtime.errors import ModelError
 from longctx.runtime.tokenizer import Tokenizer, token_text
 
 _MARKS = _SYSTEM, _DOCUMENTS, _QUESTION = "XqSYSTEMqX", "XqDOCUMENTSqX", "XqQUESTIONqX"
+_ANSWER = "XqANSWERqX"
 _TOKEN_NAMES = ("bos_token", "eos_token", "unk_token", "pad_token", "sep_token", "cls_token")
 # A prompt that changed with the day would make every stored prefix worthless the day after.
 _TODAY = datetime(2024, 7, 26)
@@ -54,19 +55,32 @@ _PLAIN = _Frame(opening="", middle="\n\n", closing="\n\n", has_template=False)
 
 
 def chat_prompt(
-    tokenizer: Tokenizer, *, system: str, documents: str, question: str, begin: str = ""
+    tokenizer: Tokenizer,
+    *,
+    system: str,
+    documents: str,
+    question: str,
+    begin: str = "",
+    turns: Sequence[tuple[str, str]] = (),
 ) -> Prompt:
     """The Prompt of a question; `begin` is the opening of the answer, as if already said.
 
-    A template without a system role has the system text at the head of the user's turn.
+    `turns` are the questions and answers before it, oldest first. They follow the documents in
+    order, so that the Prompt of each turn begins with the whole of the last one and its answer. A
+    template without a system role has the system text at the head of the user's turn.
 
     Raises:
         ModelError: the chat template is malformed.
     """
     frame = _frame(tokenizer, with_system=bool(system))
+    between = _between(tokenizer) if turns and frame.has_template else "\n\n"
+    said: list[tuple[str, bool]] = []
+    for asked, answered in turns:
+        said += [(asked, False), (frame.closing, True), (answered, False), (between, True)]
+    texts = [*said, (question, False), (frame.closing, True), (begin, False)]
     return Prompt(
         prefix_ids=list(_prefix_ids(tokenizer, frame, system, documents)),
-        question_ids=_encode(tokenizer, [(question, False), (frame.closing, True), (begin, False)]),
+        question_ids=_encode(tokenizer, texts),
         has_template=frame.has_template,
     )
 
@@ -113,6 +127,19 @@ def _frame(tokenizer: Tokenizer, *, with_system: bool) -> _Frame:
         or _cut(render([_turn("user", f"{_SYSTEM}\n\n{user}")]))
         or _PLAIN
     )
+
+
+@lru_cache(maxsize=8)
+def _between(tokenizer: Tokenizer) -> str:
+    """What the template puts between an answer and the next question; a blank line if nothing."""
+    template = chat_template(tokenizer)
+    assert template is not None, "a frame of a template without one"
+    rendered = _renderer(template, tokenizer)(
+        [_turn("user", _DOCUMENTS), _turn("assistant", _ANSWER), _turn("user", _QUESTION)]
+    )
+    if rendered is None or rendered.count(_ANSWER) != 1 or rendered.count(_QUESTION) != 1:
+        return "\n\n"
+    return rendered.partition(_ANSWER)[2].partition(_QUESTION)[0]
 
 
 def _turn(role: str, content: str) -> dict[str, str]:

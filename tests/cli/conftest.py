@@ -51,8 +51,9 @@ class ScriptedModel(Model):
     def decode_stream(self, ids: Iterable[int]) -> Iterator[str]:
         return map(chr, ids)
 
-    def prompt(self, documents: str, question: str, begin: str) -> Prompt:
-        return Prompt(self.encode(f"{documents}\0"), self.encode(f"{question}{begin}"), True)
+    def prompt(self, documents: str, question: str, begin: str, turns=()) -> Prompt:
+        said = "".join(f"{asked}\1{answer}\2" for asked, answer in turns)
+        return Prompt(self.encode(f"{documents}\0"), self.encode(f"{said}{question}{begin}"), True)
 
     def plan(self, num_tokens: int) -> None:
         return None
@@ -92,7 +93,7 @@ class ScriptedModel(Model):
 @pytest.fixture(autouse=True)
 def home(tmp_path, monkeypatch):
     """An empty store, no settings, and an empty working directory."""
-    for name in ("LONGCTX_MODEL", "NO_COLOR", "FORCE_COLOR", "TERM"):
+    for name in ("LONGCTX_MODEL", "NO_COLOR", "FORCE_COLOR", "TERM", "EDITOR", "VISUAL"):
         monkeypatch.delenv(name, raising=False)
     root = tmp_path / "home"
     monkeypatch.setenv("LONGCTX_HOME", str(root))

@@ -129,6 +129,21 @@ def test_the_prefix_is_the_same_for_every_question(tokenizer):
     )
 
 
+@pytest.mark.parametrize("template", [None, THINKS, "{{ messages[0].content[:3] }}"])
+def test_a_turn_begins_with_the_one_before_and_its_answer(tokenizer, template):
+    tokenizer = with_template(tokenizer, template) if template else tokenizer
+    first = ask(tokenizer)
+    both = {"tokenizer": tokenizer, "system": SYSTEM, "documents": DOCUMENTS}
+    second = chat_prompt(**both, question="Why?", turns=[(QUESTION, "2, surely.")])
+    third = chat_prompt(**both, question="So?", turns=[(QUESTION, "2, surely."), ("Why?", "It is")])
+    assert first.prefix_ids == second.prefix_ids == third.prefix_ids
+    assert second.ids[: len(first.ids)] == first.ids
+    assert third.ids[: len(second.ids)] == second.ids
+    between = "\n\n" if template and not first.has_template else "<|im_end|>\n<|im_start|>user\n"
+    rest = tokenizer.decode(second.question_ids[len(first.question_ids) :])
+    assert rest.startswith(f"2, surely.{between}Why?")
+
+
 def test_no_text_smuggles_in_a_special_token(tokenizer):
     tokens = "".join(tokenizer.specials.ids)
     honest = ask(tokenizer, "s", "d", "q", "b")
