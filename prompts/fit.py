@@ -183,6 +183,9 @@ def _trim(
         if costs[unit] <= left:
             chosen.add(unit)
             left -= costs[unit]
+        elif not question:
+            # a beginning is kept whole, and no scrap from far behind it
+            break
     if not chosen:
         return 0
     kept[index] = [units[unit] for unit in sorted(chosen)]

@@ -3,7 +3,7 @@ import pytest
 from longctx.ingest.document import Document, Page, Skipped
 from longctx.ingest.errors import OverBudget
 from longctx.prompts.budget import Budget
-from longctx.prompts.fit import fit, split
+from longctx.prompts.fit import UNIT_CHARACTERS, fit, split
 from longctx.prompts.pack import Pack
 
 KEY = b"k" * 32
@@ -112,6 +112,15 @@ def test_of_a_long_document_the_pages_that_share_rare_words_with_the_question_wi
 def test_without_a_question_the_beginning_of_a_long_document_is_kept() -> None:
     result = fitted((manual(190),), 2_500)
     (part,) = result.parts
+    assert part.ranges[0][0] == 0 and len(part.ranges) == 1
+
+
+def test_without_a_question_no_scrap_from_behind_fills_the_room() -> None:
+    chapter = "word " * (UNIT_CHARACTERS // 5 - 4)
+    text = "".join(f"# Chapter {number}\n\n{chapter}\n\n" for number in range(4))
+    novel = Document("novel.md", f"{text}# Chapter 4\n\nThe end.\n", "markdown", "n")
+    room = len(chapter.split()) * 5 // 2
+    (part,) = fitted((novel,), room).parts
     assert part.ranges[0][0] == 0 and len(part.ranges) == 1
 
 
