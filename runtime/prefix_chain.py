@@ -8,11 +8,9 @@ beginning, whatever follows it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from hashlib import blake2b
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -22,8 +20,9 @@ from numpy.typing import NDArray
 # reading goes on from a stored node in the very pieces in which it would have come there.
 NODE = 1_024
 _DIGEST_BYTES = 16
-# What computes keys and values: other code may come to other numbers.
-_CODE = ("longctx.kernels", "longctx.runtime.decoder", "longctx.runtime.micro_batch")
+# What computes keys and values: other code may come to other numbers. The folders lie side by side
+# in a checkout as where they are installed.
+_CODE = ("kernels/*.py", "runtime/decoder.py", "runtime/micro_batch.py")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,14 +41,13 @@ def root_name(*dependencies: str) -> str:
 
 
 @cache
-def code_digest(modules: Iterable[str] = _CODE) -> str:
-    """Returns a hash of the source of the modules, a package's with all that is in it."""
-    digest = blake2b(digest_size=_DIGEST_BYTES)
-    for module in modules:
-        spec = find_spec(module)
-        assert spec is not None and spec.origin is not None, module
-        path = Path(spec.origin)
-        for file in sorted(path.parent.glob("*.py")) if path.stem == "__init__" else [path]:
+def code_digest(patterns: tuple[str, ...] = _CODE) -> str:
+    """Returns a hash of the source files that match the patterns, from the package's folder on."""
+    root, digest = Path(__file__).parent.parent, blake2b(digest_size=_DIGEST_BYTES)
+    for pattern in patterns:
+        files = sorted(root.glob(pattern))
+        assert files, pattern
+        for file in files:
             digest.update(file.read_bytes())
     return digest.hexdigest()
 
