@@ -158,8 +158,9 @@ def _run(
     and where its output goes.
     """
     from longctx.kernels import flash_loops
+    from longctx.kernels.threads import use_threads
 
-    flash_loops.use_threads(torch.get_num_threads())
+    use_threads(torch.get_num_threads())
     num_heads, num_queries, head_dim = queries[-1][2].shape
     stacked = torch.stack([q for _, _, q in queries]) if len(queries) > 1 else queries[0][2][None]
     for tensor in (keys, values):

@@ -14,8 +14,6 @@ from typing import Any
 
 import numba
 import numpy as np
-import torch
-from numba.core import config as typed_config
 
 from longctx.kernels.flash_vectors import (
     BLOCK,
@@ -28,8 +26,6 @@ from longctx.kernels.flash_vectors import (
 )
 from longctx.kernels.vectors import LANES, after, floats, words
 
-config: Any = typed_config
-
 # In powers of two: how far a weight may be over its reference.
 LIMIT = np.float32(40.0)
 _LOG2_E = np.float32(1.4426950408889634)
@@ -38,18 +34,6 @@ _NONE = np.float32(-np.inf)
 _ANY = np.float32(np.inf)
 _ZERO = np.uint32(0)
 _NO_LIMIT = 2**62
-
-# numba starts its threads now, and so sets the number that torch goes by where they share a pool
-_threads = torch.get_num_threads()
-numba.set_num_threads(config.NUMBA_NUM_THREADS)
-torch.set_num_threads(_threads)
-
-
-def use_threads(count: int) -> None:
-    """Let the loops run on `count` threads, or as many as there are cores."""
-    count = min(count, config.NUMBA_NUM_THREADS)
-    if numba.get_num_threads() != count:
-        numba.set_num_threads(count)
 
 
 @numba.njit(error_model="numpy")

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
-from torch.nn.functional import rms_norm, silu
+from torch.nn.functional import rms_norm
 
 from longctx.kernels.attention import attend
 from longctx.kernels.blocks import BlockRule
@@ -26,6 +26,17 @@ from longctx.runtime.config import ModelConfig
 from longctx.runtime.errors import ModelError
 from longctx.runtime.fidelity import RecallMeter
 from longctx.runtime.kv_cache import KVCache
+from longctx.runtime.layer import (
+    ATTENTION,
+    MLP,
+    ByteLayer,
+    FloatLayer,
+    Heads,
+    Layer,
+    Parameters,
+    byte_layer,
+    fits_byte_layer,
+)
 from longctx.runtime.micro_batch import MicroBatch, micro_batches
 from longctx.runtime.numerics import Numerics
 
@@ -33,8 +44,6 @@ from longctx.runtime.numerics import Numerics
 FLOAT_MATRIX = "mlp.down_proj"
 # Tokens whose logits are computed exactly: the rest share too little probability to matter.
 RESCORED = 256
-
-Matrices = Callable[[str], Matrix]
 
 
 @dataclass(frozen=True)
@@ -47,6 +56,7 @@ class Decoder:
     frequencies: Tensor
     upcast: Upcast
     narrowed: Narrowed
+    byte_layers: dict[int, ByteLayer] = field(default_factory=dict)
     reach: DualChunk | Plain = Plain()
     rule: Rule | None = None
     decode_rule: BlockRule | None = None
@@ -131,9 +141,9 @@ def build_decoder(
         frequencies,
         Upcast(numerics.dtype),
         Narrowed(numerics.narrow_bits),
-        reach,
-        rule,
-        decode_rule,
+        reach=reach,
+        rule=rule,
+        decode_rule=decode_rule,
     )
 
 
@@ -162,44 +172,26 @@ def forward(
         num_tokens,
         factor=score_factor(decoder.config.rope_scaling),
     )
-    for layer in range(decoder.config.num_layers):
-        matrix = _layer_matrices(decoder, layer, decoding)
+    for index in range(decoder.config.num_layers):
+        layer = _layer(decoder, index, decoding)
         for batch in batches:
-            rows = batch.rows
-            x[rows] += _attention(decoder, layer, matrix, x[rows], batch, cache, dense)
-            x[rows] += _mlp(decoder, layer, matrix, x[rows])
-        on_layer(layer)
+            rows = x[batch.rows]
+            attended = _attended(decoder, index, layer.heads(rows), batch, cache, dense)
+            layer.add_attention(attended, rows)
+            layer.add_mlp(rows)
+        on_layer(index)
     cache.length = start + num_tokens
     return _norm(decoder, "model.norm.weight", x)
 
 
-def _attention(
-    decoder: Decoder,
-    layer: int,
-    matrix: Matrices,
-    x: Tensor,
-    batch: MicroBatch,
-    cache: KVCache,
-    dense: bool,
+def _attended(
+    decoder: Decoder, layer: int, heads: Heads, batch: MicroBatch, cache: KVCache, dense: bool
 ) -> Tensor:
-    """Returns what attention adds to the rows x [T, hidden] of a MicroBatch."""
-    config, weights = decoder.config, decoder.weights
-    prefix = f"model.layers.{layer}."
-    normed = _norm(decoder, prefix + "input_layernorm.weight", x)
-
-    def heads(name: str, count: int) -> Tensor:
-        bias = weights.get(f"{prefix}self_attn.{name}_proj.bias")
-        out = project(normed, matrix(f"self_attn.{name}_proj"), bias)
-        out = out.view(-1, count, config.head_dim)
-        scale = weights.get(f"{prefix}self_attn.{name}_norm.weight")
-        if scale is None:
-            return out
-        return rms_norm(out, (config.head_dim,), scale, config.norm_eps)
-
-    q = heads("q", config.num_heads)
-    k = rotate(heads("k", config.num_kv_heads), *batch.keys)
-    cache.write(layer, batch.position, k, heads("v", config.num_kv_heads))
-    end = batch.position + x.shape[0]
+    """Returns what the heads of a MicroBatch see, [T, H * D], its keys and values cached."""
+    q, k, v = heads
+    num_tokens = q.shape[0]
+    cache.write(layer, batch.position, rotate(k, *batch.keys), v)
+    end = batch.position + num_tokens
     keys, values = cache.until(layer, end)
     turned = [
         (begin, end, rotate(q, *turn).transpose(0, 1).contiguous())
@@ -208,22 +200,14 @@ def _attention(
     seen = turned, keys, values
     value_means = cache.value_means[layer] if cache.value_means else None
     rule, decode_rule = None if dense else decoder.rule, decoder.decode_rule
-    if x.shape[0] == 1 and decode_rule and end > decode_rule.dense_until(layer):
+    if num_tokens == 1 and decode_rule and end > decode_rule.dense_until(layer):
         out = attend_one(decode_rule, *seen, cache.means[layer], value_means)
     elif rule and end > rule.dense_until(layer):
         meter = decoder.meter.of_layer(layer)
         out = attend_tiles(rule, layer, *seen, cache.means[layer], meter, value_means)
     else:
         out = attend(*seen)
-    out = out.transpose(0, 1).reshape(x.shape[0], -1)
-    return project(out, matrix("self_attn.o_proj"), weights.get(prefix + "self_attn.o_proj.bias"))
-
-
-def _mlp(decoder: Decoder, layer: int, matrix: Matrices, x: Tensor) -> Tensor:
-    """Returns what the SwiGLU adds to the rows x [T, hidden]."""
-    normed = _norm(decoder, f"model.layers.{layer}.post_attention_layernorm.weight", x)
-    gate = silu(project(normed, matrix("mlp.gate_proj")), inplace=True)
-    return project(gate.mul_(project(normed, matrix("mlp.up_proj"))), matrix("mlp.down_proj"))
+    return out.transpose(0, 1).reshape(num_tokens, -1)
 
 
 def _norm(decoder: Decoder, name: str, x: Tensor) -> Tensor:
@@ -231,30 +215,33 @@ def _norm(decoder: Decoder, name: str, x: Tensor) -> Tensor:
     return rms_norm(x, size, decoder.weights[name], decoder.config.norm_eps)
 
 
-def _layer_matrices(decoder: Decoder, layer: int, decoding: bool) -> Matrices:
-    """Returns a look-up of the layer's matrices in the precision that the rows are to meet."""
+def _layer(decoder: Decoder, index: int, decoding: bool) -> Layer:
+    """Returns a layer with its matrices in the precision that the rows are to meet."""
+    own = Parameters(decoder.config, decoder.weights, f"model.layers.{index}.")
     decoding = decoding and decoder.numerics.decoding != "as read"
-    in_int8 = decoder.numerics.reads_in_int8 and can_multiply_int8()
+    in_int8 = decoder.numerics.reads_in_int8
+    if in_int8 and not decoding and fits_byte_layer(own):
+        if index not in decoder.byte_layers:
+            decoder.byte_layers[index] = byte_layer(own)
+        return decoder.byte_layers[index]
+    in_int8 &= can_multiply_int8()
 
     def matrix(name: str) -> Matrix:
-        weight = decoder.weights[f"model.layers.{layer}.{name}.weight"]
+        weight = decoder.weights[f"{own.prefix}{name}.weight"]
         if decoding:
             narrows = decoder.numerics.narrows
-            return decoder.narrowed((layer, name), weight) if narrows else weight
+            return decoder.narrowed((index, name), weight) if narrows else weight
         if in_int8 and name != FLOAT_MATRIX:
-            return decoder.narrowed.for_many_rows((layer, name), weight)
+            return decoder.narrowed.for_many_rows((index, name), weight)
         return decoder.upcast(name, weight)
 
     if decoding:
-        return matrix
+        return FloatLayer(own, matrix)
     # once for all micro-batches of the Step
-    return {name: matrix(name) for name in MATRICES}.__getitem__
+    return FloatLayer(own, {name: matrix(name) for name in MATRICES}.__getitem__)
 
 
-MATRICES = (
-    *(f"self_attn.{name}_proj" for name in "qkvo"),
-    *(f"mlp.{name}_proj" for name in ("gate", "up", "down")),
-)
+MATRICES = (*ATTENTION, *MLP)
 
 
 def _expected_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:

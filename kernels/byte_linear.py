@@ -1,0 +1,174 @@
+"""Products of bytes in groups of 128, for the many rows of a prompt, where the processor has them.
+
+Weights and activations have a scale for each 128 inputs of a row, so that an outlier costs its own
+group alone (Dettmers et al. 2022, "LLM.int8()", is about those; groups as in Frantar et al. 2022,
+"GPTQ", section 3.3). Sums within a group are exact. On a processor with VNNI this is twice as fast
+as bfloat16. What stands between the products is one pass over memory each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from longctx.kernels.flash import has_flash
+
+GROUP = 128
+OUTPUTS = 32
+# Stands for 0 in the codes of weights, which have no sign.
+_ZERO = 128
+_MOST = 127
+
+
+@dataclass(frozen=True, slots=True)
+class ByteMatrix:
+    """A matrix [O, K]: `codes` uint8 [O / 32, K / 4, 32, 4], `scales` float32 [O / 32, K / 128, 32].
+
+    weight = scale * (code - 128); `bias` float32 [O].
+    """
+
+    codes: Tensor
+    scales: Tensor
+    bias: Tensor
+
+    @property
+    def num_outputs(self) -> int:
+        """O."""
+        return self.codes.shape[0] * OUTPUTS
+
+
+@dataclass(frozen=True, slots=True)
+class ByteRows:
+    """Rows [T, K]: `codes` int8, `scales` float32 [T, K / 128], `sums` -128 times those of codes."""
+
+    codes: Tensor
+    scales: Tensor
+    sums: Tensor
+
+
+@cache
+def has_byte_products() -> bool:
+    """Returns whether this processor multiplies bytes, and rounds to bfloat16."""
+    # torch has no public question for this
+    return has_flash() and bool(getattr(torch.cpu, "_is_vnni_supported", bool)())
+
+
+def fits_bytes(*weights: Tensor) -> bool:
+    """Returns whether weights [O, K] are made of whole panels and groups."""
+    return all(w.shape[0] % OUTPUTS == 0 and w.shape[1] % GROUP == 0 for w in weights)
+
+
+def byte_matrix(weights: Sequence[Tensor], biases: Sequence[Tensor | None]) -> ByteMatrix:
+    """Returns weights [O, K] with their biases [O], one below the other."""
+    assert fits_bytes(*weights), [tuple(w.shape) for w in weights]
+    parts = [_coded(weight) for weight in weights]
+    bias = [
+        torch.zeros(len(weight)) if bias is None else bias.float()
+        for weight, bias in zip(weights, biases, strict=True)
+    ]
+    codes, scales = (torch.cat(part) for part in zip(*parts, strict=True))
+    return ByteMatrix(codes, scales, torch.cat(bias))
+
+
+def _coded(weight: Tensor) -> tuple[Tensor, Tensor]:
+    """Returns the codes and scales of a matrix [O, K]."""
+    num_panels, width = weight.shape[0] // OUTPUTS, weight.shape[1]
+    groups = weight.float().view(num_panels, OUTPUTS, width // GROUP, GROUP)
+    scales = groups.abs().amax(-1, keepdim=True).clamp_min(1e-20) / _MOST
+    codes = (groups / scales).round_().add_(_ZERO).to(torch.uint8)
+    turned = codes.view(num_panels, OUTPUTS, width // 4, 4).transpose(1, 2).contiguous()
+    return turned, scales.squeeze(-1).transpose(1, 2).contiguous()
+
+
+def byte_weights(matrix: ByteMatrix) -> Tensor:
+    """Returns the float32 matrix [O, K] that a ByteMatrix stands for; the reference."""
+    num_panels, steps = matrix.codes.shape[:2]
+    codes = matrix.codes.transpose(1, 2).reshape(num_panels, OUTPUTS, -1, GROUP).float() - _ZERO
+    wide = codes * matrix.scales.transpose(1, 2)[..., None]
+    return wide.reshape(num_panels * OUTPUTS, steps * 4)
+
+
+def coded_rows(rows: ByteRows) -> Tensor:
+    """Returns the float32 rows [T, K] that ByteRows stand for; the reference."""
+    grouped = rows.codes.view(len(rows.codes), -1, GROUP).float() * rows.scales[..., None]
+    return grouped.view(rows.codes.shape)
+
+
+def code_rows(x: Tensor, weight: Tensor | None = None, eps: float | None = None) -> ByteRows:
+    """Returns bfloat16 x [T, K] in bytes, times `weight` [K]; with `eps` normed by RMSNorm."""
+    num_tokens, width = x.shape
+    rows = _empty_rows(num_tokens, width)
+    weight = torch.ones(width) if weight is None else weight.float()
+    _loops().code_rows(
+        num_tokens,
+        *_of(x),
+        width // GROUP,
+        weight.data_ptr(),
+        eps or 0.0,
+        eps is not None,
+        rows.codes.data_ptr(),
+        rows.sums.data_ptr(),
+        rows.scales.data_ptr(),
+    )
+    return rows
+
+
+def code_gated_rows(gate_and_up: Tensor) -> ByteRows:
+    """Returns SiLU(gate) * up in bytes, of bfloat16 rows [T, 2 * K] that hold both."""
+    num_tokens, width = gate_and_up.shape[0], gate_and_up.shape[1] // 2
+    rows = _empty_rows(num_tokens, width)
+    pointers = (t.data_ptr() for t in (rows.codes, rows.sums, rows.scales))
+    _loops().code_gated_rows(num_tokens, *_of(gate_and_up), width // GROUP, *pointers)
+    return rows
+
+
+def multiply(rows: ByteRows, matrix: ByteMatrix, onto: Tensor | None = None) -> Tensor:
+    """Returns rows [T, K] times the matrix [O, K] transposed, plus bias, in bfloat16 [T, O].
+
+    Where `onto` is given the product is added to it in place.
+    """
+    num_tokens, groups = rows.scales.shape
+    assert groups == matrix.scales.shape[1], "rows and matrix differ in width"
+    out = onto
+    if out is None:
+        out = torch.empty(num_tokens, matrix.num_outputs, dtype=torch.bfloat16)
+    assert out.shape == (num_tokens, matrix.num_outputs)
+    _loops().multiply(
+        num_tokens,
+        *(t.data_ptr() for t in (rows.codes, rows.sums, rows.scales)),
+        groups,
+        *(t.data_ptr() for t in (matrix.codes, matrix.scales, matrix.bias)),
+        len(matrix.codes),
+        *_of(out),
+        onto is not None,
+    )
+    return out
+
+
+def _empty_rows(num_tokens: int, width: int) -> ByteRows:
+    assert width % GROUP == 0, width
+    return ByteRows(
+        torch.empty(num_tokens, width, dtype=torch.int8),
+        torch.empty(num_tokens, width // GROUP),
+        torch.empty(num_tokens, width // GROUP, dtype=torch.int32),
+    )
+
+
+def _of(x: Tensor) -> tuple[int, int]:
+    """Returns the address of bfloat16 rows and how many words they lie apart."""
+    assert x.dtype == torch.bfloat16 and x.stride(1) == 1 and x.stride(0) % 2 == 0
+    return x.data_ptr(), x.stride(0) // 2
+
+
+def _loops() -> Any:
+    """The compiled loops on as many threads as torch has; numba takes a third of a second."""
+    from longctx.kernels import byte_loops
+    from longctx.kernels.threads import use_threads
+
+    use_threads(torch.get_num_threads())
+    return byte_loops

@@ -1,0 +1,119 @@
+"""The loops of `byte_linear`, compiled for the processor at first use and kept by numba beside it.
+
+Tensors come as their addresses: one compilation serves all shapes.
+"""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+
+from longctx.kernels.byte_vectors import (
+    GROUP,
+    OUTPUTS,
+    TOKENS,
+    code_gated_group,
+    code_group,
+    sum_of_squares,
+    tiling,
+)
+from longctx.kernels.vectors import floats, words
+
+_tile, _pair, _one = tiling(TOKENS, False), tiling(2, False), tiling(1, False)
+_add_tile, _add_pair, _add_one = tiling(TOKENS, True), tiling(2, True), tiling(1, True)
+_PANEL_BYTES = OUTPUTS * 4
+
+
+@numba.njit(parallel=True, cache=True, error_model="numpy")
+def multiply(
+    num_tokens: int,
+    codes: int,
+    sums: int,
+    scales: int,
+    groups: int,
+    weights: int,
+    weight_scales: int,
+    bias: int,
+    num_panels: int,
+    out: int,
+    stride: int,
+    adds: bool,
+) -> None:
+    """Fill bfloat16 out [T, O], rows `stride` words apart, with the product, or add it."""
+    for panel in numba.prange(num_panels):
+        matrix = words(weights + panel * groups * (GROUP // 4) * _PANEL_BYTES)
+        of_outputs = floats(weight_scales + panel * groups * _PANEL_BYTES)
+        start = floats(bias + panel * _PANEL_BYTES)
+        t = 0
+        while t < num_tokens:
+            rows = words(codes + t * groups * GROUP)
+            below, each = words(sums + 4 * t * groups), floats(scales + 4 * t * groups)
+            at = words(out + 4 * (t * stride + panel * (OUTPUTS // 2)))
+            rest = num_tokens - t
+            if rest >= TOKENS:
+                if adds:
+                    _add_tile(rows, below, each, groups, matrix, of_outputs, start, at, stride)
+                else:
+                    _tile(rows, below, each, groups, matrix, of_outputs, start, at, stride)
+                t += TOKENS
+            elif rest >= 2:
+                if adds:
+                    _add_pair(rows, below, each, groups, matrix, of_outputs, start, at, stride)
+                else:
+                    _pair(rows, below, each, groups, matrix, of_outputs, start, at, stride)
+                t += 2
+            else:
+                if adds:
+                    _add_one(rows, below, each, groups, matrix, of_outputs, start, at, stride)
+                else:
+                    _one(rows, below, each, groups, matrix, of_outputs, start, at, stride)
+                t += 1
+
+
+@numba.njit(parallel=True, cache=True, error_model="numpy")
+def code_rows(
+    num_tokens: int,
+    rows: int,
+    stride: int,
+    groups: int,
+    weight: int,
+    eps: float,
+    normed: bool,
+    codes: int,
+    sums: int,
+    scales: int,
+) -> None:
+    """Fill codes, sums and scales of rows times a weight, divided by their norms if `normed`."""
+    width = groups * GROUP
+    for t in numba.prange(num_tokens):
+        factor = np.float32(1)
+        if normed:
+            mean = sum_of_squares(words(rows + 4 * t * stride), width) / np.float32(width)
+            factor = np.float32(1) / np.sqrt(mean + np.float32(eps))
+        for group in range(groups):
+            at = t * groups + group
+            code_group(
+                words(rows + 4 * (t * stride + group * (GROUP // 2))),
+                factor,
+                floats(weight + 4 * group * GROUP),
+                words(codes + at * GROUP),
+                floats(scales + 4 * at),
+                words(sums + 4 * at),
+            )
+
+
+@numba.njit(parallel=True, cache=True, error_model="numpy")
+def code_gated_rows(
+    num_tokens: int, rows: int, stride: int, groups: int, codes: int, sums: int, scales: int
+) -> None:
+    """Fill codes, sums and scales of SiLU(gate) * up, which lie one after the other in a row."""
+    for t in numba.prange(num_tokens):
+        for group in range(groups):
+            at, gate = t * groups + group, rows + 4 * (t * stride + group * (GROUP // 2))
+            code_gated_group(
+                words(gate),
+                words(gate + 2 * groups * GROUP),
+                words(codes + at * GROUP),
+                floats(scales + 4 * at),
+                words(sums + 4 * at),
+            )

@@ -1,0 +1,225 @@
+"""What the processor does for `byte_linear` in its own instructions, on vectors of 16.
+
+A product is a tile of tokens by 32 outputs: four bytes of a token, broadcast, times vectors of four
+bytes of each output, added up in 32 bits by one instruction, and brought to float32 once a group.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llvmlite import ir
+
+from longctx.kernels.flash_vectors import power_of_two
+from longctx.kernels.vectors import (
+    FLOAT,
+    FLOATS,
+    I16,
+    I32,
+    I64,
+    LANES,
+    PAIRS,
+    WORDS,
+    call,
+    cgutils,
+    compiled_in,
+    every,
+    fma,
+    load,
+    place,
+    splat,
+    times,
+    types,
+)
+
+GROUP = 128
+TOKENS = 6
+OUTPUTS = 32
+_VECTORS = OUTPUTS // LANES
+_UNROLLED = 4
+_I8 = ir.IntType(8)
+_BYTES, _FEW_BYTES = ir.VectorType(_I8, 64), ir.VectorType(_I8, LANES)
+_HALVES = ir.VectorType(I16, LANES)
+_MOST = 127.0
+_LOG2_E = 1.4426950408889634
+
+
+def tiling(num_tokens: int, adds: bool) -> Any:
+    """Returns the intrinsic of `num_tokens` tokens times a panel of 32 outputs, in bfloat16.
+
+    If it `adds`, the product is added to what is there.
+    """
+
+    @compiled_in
+    def tile(
+        typing: Any,
+        codes: Any,
+        sums: Any,
+        scales: Any,
+        groups: Any,
+        weights: Any,
+        weight_scales: Any,
+        bias: Any,
+        out: Any,
+        stride: Any,
+    ) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            codes, sums, scales, groups, weights, weight_scales, bias, out, stride = args
+            tokens, vectors = range(num_tokens), range(_VECTORS)
+            totals = [[cgutils.alloca_once(builder, FLOATS) for _ in vectors] for _ in tokens]
+            counts = [[cgutils.alloca_once(builder, WORDS) for _ in vectors] for _ in tokens]
+            for t in tokens:
+                for n in vectors:
+                    builder.store(load(builder, bias, FLOATS, n * LANES), totals[t][n])
+            width = builder.mul(groups, ir.Constant(I64, GROUP // 4))
+
+            def of_token(pointer: Any, kind: Any, each: Any, t: int, index: Any) -> Any:
+                at = builder.add(builder.mul(each, ir.Constant(I64, t)), index)
+                return splat(builder, load(builder, pointer, kind, at, 4))
+
+            with cgutils.for_range(builder, groups) as group:
+                for t in tokens:
+                    # what the codes of the weights are too high by, times the token's
+                    start = of_token(sums, I32, groups, t, group.index)
+                    for n in vectors:
+                        builder.store(start, counts[t][n])
+                steps = ir.Constant(I64, GROUP // 4 // _UNROLLED)
+                with cgutils.for_range(builder, steps) as loop:
+                    first = times(builder, loop.index, _UNROLLED)
+                    first = builder.add(first, times(builder, group.index, GROUP // 4))
+                    for step in range(_UNROLLED):
+                        at = builder.add(first, ir.Constant(I64, step))
+                        found = [
+                            load(builder, weights, WORDS, times(builder, at, OUTPUTS, n * LANES))
+                            for n in vectors
+                        ]
+                        for t in tokens:
+                            four = of_token(codes, I32, width, t, at)
+                            for n in vectors:
+                                builder.store(
+                                    _dot(builder, builder.load(counts[t][n]), found[n], four),
+                                    counts[t][n],
+                                )
+                of_outputs = [
+                    load(builder, weight_scales, FLOATS, times(builder, group.index, OUTPUTS, at))
+                    for at in range(0, OUTPUTS, LANES)
+                ]
+                for t in tokens:
+                    scale = of_token(scales, FLOAT, groups, t, group.index)
+                    for n in vectors:
+                        whole = builder.sitofp(builder.load(counts[t][n]), FLOATS)
+                        both = builder.fmul(scale, of_outputs[n])
+                        total = fma(builder, whole, both, builder.load(totals[t][n]))
+                        builder.store(total, totals[t][n])
+            for t in tokens:
+                row = builder.gep(out, [builder.mul(stride, ir.Constant(I64, t))])
+                sides = [builder.load(totals[t][n]) for n in vectors]
+                if adds:
+                    sides = [
+                        builder.fadd(side, _widened(builder, row, n * LANES // 2))
+                        for n, side in enumerate(sides)
+                    ]
+                name = "llvm.x86.avx512bf16.cvtne2ps2bf16.512"
+                both = call(builder, name, PAIRS, [sides[1], sides[0]])
+                builder.store(builder.bitcast(both, WORDS), place(builder, row, 0, WORDS)).align = 4
+            return context.get_dummy_value()
+
+        parameters = codes, sums, scales, groups, weights, weight_scales, bias, out, stride
+        return types.void(*parameters), generate
+
+    return tile
+
+
+def _dot(builder: Any, sums: Any, weights: Any, codes: Any) -> Any:
+    """Returns sums plus, for each lane, four products of a byte without and one with a sign."""
+    name = "llvm.x86.avx512.vpdpbusd.512"
+    both = [builder.bitcast(vector, _BYTES) for vector in (weights, codes)]
+    return call(builder, name, WORDS, [sums, *both])
+
+
+def _widened(builder: Any, pointer: Any, offset: Any) -> Any:
+    """Returns 16 numbers of bfloat16 from `offset` words on as floats."""
+    halves = load(builder, pointer, _HALVES, offset, 2)
+    high = builder.shl(builder.zext(halves, WORDS), ir.Constant(WORDS, [16] * LANES))
+    return builder.bitcast(high, FLOATS)
+
+
+@compiled_in
+def sum_of_squares(typing: Any, row: Any, count: Any) -> Any:
+    """The sum of the squares of `count` numbers of bfloat16, a multiple of 16."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        row, count = args
+        total = cgutils.alloca_once_value(builder, every(0.0))
+        with cgutils.for_range(builder, builder.lshr(count, ir.Constant(I64, 4))) as loop:
+            x = _widened(builder, row, times(builder, loop.index, LANES // 2))
+            builder.store(fma(builder, x, x, builder.load(total)), total)
+        name = "llvm.vector.reduce.fadd.v16f32"
+        kind = ir.FunctionType(FLOAT, [FLOAT, FLOATS])
+        function = cgutils.get_or_insert_function(builder.module, kind, name)
+        args = [ir.Constant(FLOAT, 0.0), builder.load(total)]
+        return builder.call(function, args, fastmath=("reassoc",))
+
+    return types.float32(row, count), generate
+
+
+@compiled_in
+def code_group(
+    typing: Any, row: Any, factor: Any, weight: Any, codes: Any, scale: Any, total: Any
+) -> Any:
+    """A group of row * factor * weight in bytes, its scale, and -128 times the sum of its bytes."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        row, factor, weight, codes, scale, total = args
+        factor = splat(builder, factor)
+        found = []
+        for i in range(0, GROUP, LANES):
+            each = builder.fmul(factor, load(builder, weight, FLOATS, i))
+            found.append(builder.fmul(_widened(builder, row, i // 2), each))
+        _code(builder, found, codes, scale, total)
+        return context.get_dummy_value()
+
+    return types.void(row, factor, weight, codes, scale, total), generate
+
+
+@compiled_in
+def code_gated_group(typing: Any, gate: Any, up: Any, codes: Any, scale: Any, total: Any) -> Any:
+    """A group of SiLU(gate) * up in bytes, its scale, and -128 times the sum of its bytes."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        gate, up, codes, scale, total = args
+        found = []
+        for i in range(0, GROUP, LANES):
+            x = _widened(builder, gate, i // 2)
+            low, exponent = every(-126.0), builder.fmul(x, every(-_LOG2_E))
+            exponent = builder.select(builder.fcmp_ordered(">", low, exponent), low, exponent)
+            below = builder.fadd(every(1.0), power_of_two(builder, exponent))
+            gated = builder.fdiv(x, below)
+            found.append(builder.fmul(gated, _widened(builder, up, i // 2)))
+        _code(builder, found, codes, scale, total)
+        return context.get_dummy_value()
+
+    return types.void(gate, up, codes, scale, total), generate
+
+
+def _code(builder: Any, found: list[Any], codes: Any, scale: Any, total: Any) -> None:
+    """Put 16 numbers of each vector into bytes with one scale."""
+    most = every(0.0)
+    for x in found:
+        size = call(builder, "llvm.fabs.v16f32", FLOATS, [x])
+        most = builder.select(builder.fcmp_ordered(">", size, most), size, most)
+    top = call(builder, "llvm.vector.reduce.fmax.v16f32", FLOAT, [most])
+    step = builder.fmul(top, ir.Constant(FLOAT, 1 / _MOST))
+    none = builder.fcmp_ordered("==", top, ir.Constant(FLOAT, 0.0))
+    inverse = builder.fdiv(ir.Constant(FLOAT, _MOST), top)
+    inverse = builder.select(none, ir.Constant(FLOAT, 0.0), inverse)
+    builder.store(step, scale)
+    sums = ir.Constant(WORDS, [0] * LANES)
+    for i, x in enumerate(found):
+        scaled = builder.fmul(x, splat(builder, inverse))
+        whole = builder.fptosi(call(builder, "llvm.roundeven.v16f32", FLOATS, [scaled]), WORDS)
+        sums = builder.add(sums, whole)
+        few = builder.trunc(whole, _FEW_BYTES)
+        builder.store(few, place(builder, codes, i * LANES // 4, _FEW_BYTES)).align = 16
+    added = call(builder, "llvm.vector.reduce.add.v16i32", I32, [sums])
+    builder.store(builder.mul(added, ir.Constant(I32, -128)), total)

@@ -1,0 +1,146 @@
+"""What a layer of the decoder does beside attention: norms and products with its weights.
+
+A Layer takes the residual rows x [T, hidden] and changes them in place. FloatLayer multiplies in
+the precision of its matrices, ByteLayer in bytes throughout.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from torch import Tensor
+from torch.nn.functional import rms_norm, silu
+
+from longctx.kernels.byte_linear import (
+    ByteMatrix,
+    ByteRows,
+    byte_matrix,
+    code_gated_rows,
+    code_rows,
+    fits_bytes,
+    has_byte_products,
+    multiply,
+)
+from longctx.kernels.linear import Matrix, project
+from longctx.runtime.config import ModelConfig
+
+ATTENTION = tuple(f"self_attn.{name}_proj" for name in "qkvo")
+MLP = tuple(f"mlp.{name}_proj" for name in ("gate", "up", "down"))
+
+Matrices = Callable[[str], Matrix]
+Heads = tuple[Tensor, Tensor, Tensor]
+"""Queries [T, H, D], keys and values [T, G, D], not rotated."""
+
+
+class Layer(Protocol):
+    """The products of one layer."""
+
+    def heads(self, x: Tensor) -> Heads:
+        """Returns the queries, keys and values of the rows x [T, hidden]."""
+
+    def add_attention(self, attended: Tensor, x: Tensor) -> None:
+        """Add to x [T, hidden] what the heads saw, [T, H * D]."""
+
+    def add_mlp(self, x: Tensor) -> None:
+        """Add to x [T, hidden] what the SwiGLU makes of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parameters:
+    """The norms and biases of a layer, by their names within it."""
+
+    config: ModelConfig
+    weights: Mapping[str, Tensor]
+    prefix: str
+
+    def get(self, name: str) -> Tensor | None:
+        """Returns the parameter, None where the architecture has none."""
+        return self.weights.get(self.prefix + name)
+
+    def norm(self, name: str, x: Tensor) -> Tensor:
+        """Returns x, normed over its last axis, or x itself where there is no such norm."""
+        weight = self.get(f"{name}.weight")
+        return x if weight is None else rms_norm(x, (x.shape[-1],), weight, self.config.norm_eps)
+
+    def in_heads(self, q: Tensor, k: Tensor, v: Tensor) -> Heads:
+        """Returns rows of all heads as heads, queries and keys normed where the model does so."""
+        q, k, v = (t.view(len(t), -1, self.config.head_dim) for t in (q, k, v))
+        return self.norm("self_attn.q_norm", q), self.norm("self_attn.k_norm", k), v
+
+
+@dataclass(frozen=True, slots=True)
+class FloatLayer:
+    """A Layer whose products `project` makes with the matrices that `matrix` gives by name."""
+
+    own: Parameters
+    matrix: Matrices
+
+    def heads(self, x: Tensor) -> Heads:
+        """Returns the queries, keys and values of the rows x [T, hidden]."""
+        normed = self.own.norm("input_layernorm", x)
+        q, k, v = (self._project(normed, name) for name in ATTENTION[:3])
+        return self.own.in_heads(q, k, v)
+
+    def add_attention(self, attended: Tensor, x: Tensor) -> None:
+        """Add to x [T, hidden] what the heads saw, [T, H * D]."""
+        x += self._project(attended, ATTENTION[3])
+
+    def add_mlp(self, x: Tensor) -> None:
+        """Add to x [T, hidden] what the SwiGLU makes of it."""
+        normed = self.own.norm("post_attention_layernorm", x)
+        gate, up, down = MLP
+        gated = silu(self._project(normed, gate), inplace=True).mul_(self._project(normed, up))
+        x += self._project(gated, down)
+
+    def _project(self, x: Tensor, name: str) -> Tensor:
+        return project(x, self.matrix(name), self.own.get(f"{name}.bias"))
+
+
+@dataclass(frozen=True, slots=True)
+class ByteLayer:
+    """A Layer whose products are of bytes, matrices of the same rows in one."""
+
+    own: Parameters
+    into_heads: ByteMatrix
+    out_of_heads: ByteMatrix
+    gate_and_up: ByteMatrix
+    down: ByteMatrix
+
+    def heads(self, x: Tensor) -> Heads:
+        """Returns the queries, keys and values of the rows x [T, hidden]."""
+        rows = multiply(self._normed("input_layernorm", x), self.into_heads)
+        config = self.own.config
+        sizes = (config.num_heads, config.num_kv_heads, config.num_kv_heads)
+        return self.own.in_heads(*rows.split([n * config.head_dim for n in sizes], dim=1))
+
+    def add_attention(self, attended: Tensor, x: Tensor) -> None:
+        """Add to x [T, hidden] what the heads saw, [T, H * D]."""
+        multiply(code_rows(attended), self.out_of_heads, x)
+
+    def add_mlp(self, x: Tensor) -> None:
+        """Add to x [T, hidden] what the SwiGLU makes of it."""
+        both = multiply(self._normed("post_attention_layernorm", x), self.gate_and_up)
+        multiply(code_gated_rows(both), self.down, x)
+
+    def _normed(self, name: str, x: Tensor) -> ByteRows:
+        return code_rows(x, self.own.get(f"{name}.weight"), self.own.config.norm_eps)
+
+
+def fits_byte_layer(own: Parameters) -> bool:
+    """Returns whether a layer can be multiplied in bytes here."""
+    names = (f"{own.prefix}{name}.weight" for name in (*ATTENTION, *MLP))
+    return has_byte_products() and fits_bytes(*(own.weights[name] for name in names))
+
+
+def byte_layer(own: Parameters) -> ByteLayer:
+    """Returns the layer with its matrices in bytes."""
+
+    def together(*names: str) -> ByteMatrix:
+        matrices = [own.weights[f"{own.prefix}{name}.weight"] for name in names]
+        return byte_matrix(matrices, [own.get(f"{name}.bias") for name in names])
+
+    return ByteLayer(
+        own, together(*ATTENTION[:3]), together(ATTENTION[3]), together(*MLP[:2]), together(MLP[2])
+    )
