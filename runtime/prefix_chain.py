@@ -12,7 +12,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from hashlib import blake2b
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -22,8 +21,10 @@ from numpy.typing import NDArray
 # reading goes on from a stored node in the very pieces in which it would have come there.
 NODE = 1_024
 _DIGEST_BYTES = 16
-# What computes keys and values: other code may come to other numbers.
-_CODE = ("longctx.kernels", "longctx.runtime.decoder", "longctx.runtime.micro_batch")
+# What computes keys and values: other code may come to other numbers. It is found from here and not
+# by import: what an uninstalled copy leaves in site-packages can pass for the package `kernels`.
+_ROOT = Path(__file__).parents[1]
+_CODE = ("kernels/*.py", "runtime/decoder.py", "runtime/micro_batch.py")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,14 +43,13 @@ def root_name(*dependencies: str) -> str:
 
 
 @cache
-def code_digest(modules: Iterable[str] = _CODE) -> str:
-    """Returns a hash of the source of the modules, a package's with all that is in it."""
+def code_digest(root: Path = _ROOT, patterns: Iterable[str] = _CODE) -> str:
+    """Returns a hash of the source files below `root` that match the patterns."""
     digest = blake2b(digest_size=_DIGEST_BYTES)
-    for module in modules:
-        spec = find_spec(module)
-        assert spec is not None and spec.origin is not None, module
-        path = Path(spec.origin)
-        for file in sorted(path.parent.glob("*.py")) if path.stem == "__init__" else [path]:
+    for pattern in patterns:
+        files = sorted(root.glob(pattern))
+        assert files, f"no {pattern} in {root}"
+        for file in files:
             digest.update(file.read_bytes())
     return digest.hexdigest()
 
