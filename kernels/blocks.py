@@ -17,10 +17,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from longctx.kernels.recall import Queries, block_shares
-
-BLOCK = 64
-TILE = 128
+from longctx.kernels.flash import BLOCK, TILE, Queries
+from longctx.kernels.recall import block_shares
 
 # Tiles that share a check of their recall.
 CHECKED_TILES = 4

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from longctx.kernels.blocks import BLOCK
 from longctx.kernels.dual_chunk import DualChunk, Plain
+from longctx.kernels.flash import BLOCK
 from longctx.kernels.rope import angles, rotate
 
 MOST = 127

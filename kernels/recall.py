@@ -7,13 +7,12 @@ time, over runs of keys.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
 
-Queries = Sequence[tuple[int, int, Tensor]]
-"""Views as in `attention.attend`: begin, end, and the queries [H, T, D] turned for those keys."""
+from longctx.kernels.flash import Queries
 
 KEY_RUN = 4_096
 

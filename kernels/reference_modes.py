@@ -10,7 +10,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from longctx.kernels.blocks import BLOCK, TILE, BlockRule
+from longctx.kernels.blocks import BlockRule
+from longctx.kernels.flash import BLOCK, TILE
 from longctx.kernels.vertical_slash import VerticalSlashRule
 
 

@@ -6,12 +6,23 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from longctx.kernels.attention import Form, Partial, attend, merge
-from longctx.kernels.blocks import BLOCK, TILE, BlockRule, Chosen
-from longctx.kernels.recall import Queries, is_checked, recall
+from longctx.kernels.attention import attend, merge, part
+from longctx.kernels.blocks import BlockRule, Chosen
+from longctx.kernels.flash import (
+    BLOCK,
+    TILE,
+    Items,
+    Partial,
+    Queries,
+    attend_items,
+    can_flash,
+    items_of,
+)
+from longctx.kernels.recall import is_checked, recall
 
 OnRecall = Callable[[int, Tensor], None]
 """Told the position of a checked query and the recall of each of its heads, float32 [H]."""
@@ -32,7 +43,6 @@ class Rule(Protocol):
 
 
 def attend_tiles(
-    form: Form,
     rule: Rule,
     layer: int,
     queries: Queries,
@@ -47,27 +57,32 @@ def attend_tiles(
     So do those whose piece of the Rule's absolute grid is torn by an end or by a border.
     """
     num_queries, end = queries[-1][2].shape[1], keys.shape[1]
-    start, first, outs = end - num_queries, 0, []
+    start, first = end - num_queries, 0
+    pieces: list[tuple[Queries, Chosen | None]] = []
     while first < num_queries:
         last = min(num_queries, first + rule.grid - (start + first) % rule.grid)
         views = _rows(queries, start, first, last)
-        seen = keys[:, : start + last], values[:, : start + last]
         if last - first < rule.grid or start + first < rule.dense_until(layer):
-            outs.append(attend(form, views, *seen))
+            tiles = range(first - (start + first) % TILE, last, TILE)
+            ends = [(max(first, at), min(last, at + TILE)) for at in tiles]
+            pieces += [(_rows(queries, start, *ends_of), None) for ends_of in ends]
         else:
-            for index, chosen in enumerate(rule.choose(layer, views, seen[0], means)):
+            chosen = rule.choose(layer, views, keys[:, : start + last], means)
+            for index, choice in enumerate(chosen):
                 tile = _rows(queries, start, first + index * TILE, first + (index + 1) * TILE)
                 if on_recall is not None:
-                    _check(tile, seen[0], chosen, on_recall)
-                kept = seen[0][:, : tile[-1][1]], seen[1][:, : tile[-1][1]]
-                out = attend_chosen(form, tile, *kept, chosen, means, value_means)[0]
-                outs.append(out.to(tile[-1][2].dtype))
+                    _check(tile, keys[:, : start + last], choice, on_recall)
+                pieces.append((tile, choice))
         first = last
-    return torch.cat(outs, 1)
+    if can_flash(queries[-1][2]) and all(_is_of_blocks(c, len(keys)) for _, c in pieces):
+        lists = [[_items(tile, choice, g) for g in range(len(keys))] for tile, choice in pieces]
+        return attend_items(queries, keys, values, lists)[0].to(queries[-1][2].dtype)
+    return torch.cat(
+        [_attend_tile(tile, keys, values, choice, means, value_means) for tile, choice in pieces], 1
+    )
 
 
 def attend_one(
-    form: Form,
     rule: BlockRule,
     queries: Queries,
     keys: Tensor,
@@ -76,10 +91,46 @@ def attend_one(
     value_means: Tensor | None = None,
 ) -> Tensor:
     """Returns attention [H, 1, D] of the newest token alone to what the Rule chooses for it."""
-    whole = means[:, : (keys.shape[1] - 1) // BLOCK]
-    chosen = rule.choose_for_one(queries, whole)
-    out, _ = attend_chosen(form, queries, keys, values, chosen, means, value_means)
-    return out.to(queries[-1][2].dtype)
+    chosen = rule.choose_for_one(queries, means[:, : (keys.shape[1] - 1) // BLOCK])
+    if can_flash(queries[-1][2]) and _is_of_blocks(chosen, len(keys)):
+        lists = [_items(queries, chosen, g) for g in range(len(keys))]
+        return attend_items(queries, keys, values, [lists])[0].to(queries[-1][2].dtype)
+    return _attend_tile(queries, keys, values, chosen, means, value_means)
+
+
+def _attend_tile(
+    tile: Queries,
+    keys: Tensor,
+    values: Tensor,
+    chosen: Chosen | None,
+    means: Tensor,
+    value_means: Tensor | None,
+) -> Tensor:
+    """Returns attention [H, T, D] of a tile to what is chosen for it, to everything if None."""
+    kept = keys[:, : tile[-1][1]], values[:, : tile[-1][1]]
+    if chosen is None:
+        return attend(tile, *kept)
+    return attend_chosen(tile, *kept, chosen, means, value_means)[0].to(tile[-1][2].dtype)
+
+
+def _is_of_blocks(chosen: Chosen | None, num_groups: int) -> bool:
+    """Returns whether a choice is nothing but Blocks, one choice for each KV head."""
+    if chosen is None:
+        return True
+    return chosen.columns is None and chosen.stand_ins is None and len(chosen.blocks) == num_groups
+
+
+def _items(tile: Queries, chosen: Chosen | None, group: int) -> Items:
+    """Returns what a tile attends to: the chosen Blocks and its own keys, or all it may see."""
+    if chosen is None:
+        return np.concatenate([items_of(b, e, view) for view, (b, e, _) in enumerate(tile)])
+    picked = chosen.blocks[group].numpy().nonzero()[0] * BLOCK
+    borders = np.array([end for _, end, _ in tile[:-1]], dtype=np.int64)
+    # every View begins where a Block does
+    views = np.searchsorted(borders, picked, side="right")
+    blocks = np.stack([picked, np.full_like(picked, BLOCK), views], 1)
+    own = items_of(chosen.blocks.shape[1] * BLOCK, tile[-1][1], len(tile) - 1)
+    return np.concatenate([blocks, own])
 
 
 def _rows(queries: Queries, start: int, first: int, last: int) -> Queries:
@@ -97,7 +148,6 @@ def _check(tile: Queries, keys: Tensor, chosen: Chosen, on_recall: OnRecall) -> 
 
 
 def attend_chosen(
-    form: Form,
     queries: Queries,
     keys: Tensor,
     values: Tensor,
@@ -113,28 +163,28 @@ def attend_chosen(
     _, end, newest = queries[-1]
     start = chosen.blocks.shape[1] * BLOCK
     assert queries[-1][0] <= start <= end - newest.shape[1], "own keys begin where a Block ends"
-    found = form(newest, keys[:, start:end], values[:, start:end], True)
+    found = part(newest, keys[:, start:end], values[:, start:end])
     found = found[0].float(), found[1]
     per_choice = newest.shape[0] // len(chosen.blocks)
     per_group = newest.shape[0] // keys.shape[0]
     for begin, last, q in queries:
-        parts = []
+        parts = list[Partial]()
         for k in range(len(chosen.blocks)):
             heads = slice(k * per_choice, (k + 1) * per_choice)
             group = heads.start // per_group
             picked = [
                 _gathered(t[group], chosen, k, begin, min(last, start)) for t in (keys, values)
             ]
-            part = _to_gathered(form, q[heads], picked[0], picked[1])
+            one = _to_gathered(q[heads], picked[0], picked[1])
             if chosen.stand_ins is not None:
                 assert means is not None and value_means is not None, "stand-ins without means"
                 blocks = slice(begin // BLOCK, min(last, start) // BLOCK)
                 stood = chosen.stand_ins[k, blocks].nonzero()[:, 0]
                 if len(stood):
                     both = [t[group, blocks][stood].to(q.dtype) for t in (means, value_means)]
-                    out, lse = _to_gathered(form, q[heads], both[0], both[1])
-                    part = merge(part, (out, lse + math.log(BLOCK)))
-            parts.append(part)
+                    out, lse = _to_gathered(q[heads], both[0], both[1])
+                    one = merge(one, (out, lse + math.log(BLOCK)))
+            parts.append(one)
         found = merge(found, (torch.cat([p[0] for p in parts]), torch.cat([p[1] for p in parts])))
     return found
 
@@ -150,9 +200,9 @@ def _gathered(rows: Tensor, chosen: Chosen, k: int, begin: int, end: int) -> Ten
     return torch.cat((picked, rows[begin:end][columns]))
 
 
-def _to_gathered(form: Form, q: Tensor, keys: Tensor, values: Tensor) -> Partial:
+def _to_gathered(q: Tensor, keys: Tensor, values: Tensor) -> Partial:
     """Returns attention of q [R, T, D] to all of the keys [n, D], which may be none."""
     if not len(keys):
         return torch.zeros(q.shape), torch.full(q.shape[:2], -math.inf)
-    out, lse = form(q, keys[None], values[None], False)
+    out, lse = part(q, keys[None], values[None], causal=False)
     return out.float(), lse

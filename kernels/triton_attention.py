@@ -18,8 +18,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from longctx.kernels.blocks import BLOCK, TILE
 from longctx.kernels.eight_bits import Eight
+from longctx.kernels.flash import BLOCK, TILE
 from longctx.kernels.triton_eight import whole_keys
 from longctx.kernels.triton_tuning import tuned
 from longctx.kernels.turns import RANGES, Turns

@@ -12,8 +12,9 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from longctx.kernels.blocks import BLOCK, TILE, BlockRule
+from longctx.kernels.blocks import BlockRule
 from longctx.kernels.eight_bits import Eight
+from longctx.kernels.flash import BLOCK, TILE
 from longctx.kernels.triton_attention import Lists, num_tiles
 from longctx.kernels.triton_eight import whole_keys
 from longctx.kernels.turns import RANGES, Turns

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from longctx.kernels.blocks import BLOCK, TILE, Chosen
-from longctx.kernels.recall import Queries
+from longctx.kernels.blocks import Chosen
+from longctx.kernels.flash import BLOCK, TILE, Queries
 
 GRID = 512
 KEY_RUN = 1_024

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import rms_norm, silu
 
-from longctx.kernels import attention
+from longctx.kernels.attention import attend
 from longctx.kernels.blocks import BlockRule
 from longctx.kernels.dual_chunk import DualChunk, Plain
 from longctx.kernels.int8_linear import can_multiply_int8
@@ -201,9 +201,6 @@ def _attention(
     cache.write(layer, batch.position, k, heads("v", config.num_kv_heads))
     end = batch.position + x.shape[0]
     keys, values = cache.until(layer, end)
-    # products of bfloat16 pay off only over many rows; see the module `attention`
-    tiled = x.dtype == torch.bfloat16 and x.shape[0] > 1
-    form = attention.tiled if tiled else attention.flash
     turned = [
         (begin, end, rotate(q, *turn).transpose(0, 1).contiguous())
         for begin, end, turn in batch.queries
@@ -212,12 +209,12 @@ def _attention(
     value_means = cache.value_means[layer] if cache.value_means else None
     rule, decode_rule = None if dense else decoder.rule, decoder.decode_rule
     if x.shape[0] == 1 and decode_rule and end > decode_rule.dense_until(layer):
-        out = attend_one(form, decode_rule, *seen, cache.means[layer], value_means)
+        out = attend_one(decode_rule, *seen, cache.means[layer], value_means)
     elif rule and end > rule.dense_until(layer):
         meter = decoder.meter.of_layer(layer)
-        out = attend_tiles(form, rule, layer, *seen, cache.means[layer], meter, value_means)
+        out = attend_tiles(rule, layer, *seen, cache.means[layer], meter, value_means)
     else:
-        out = attention.attend(form, *seen)
+        out = attend(*seen)
     out = out.transpose(0, 1).reshape(x.shape[0], -1)
     return project(out, matrix("self_attn.o_proj"), weights.get(prefix + "self_attn.o_proj.bias"))
 

@@ -14,9 +14,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from longctx.kernels.blocks import BLOCK, TILE, BlockRule
+from longctx.kernels.blocks import BlockRule
 from longctx.kernels.dual_chunk import DualChunk, Plain
 from longctx.kernels.eight_bits import Eight, make_eight
+from longctx.kernels.flash import BLOCK, TILE
 from longctx.kernels.rope import inverse_frequencies, score_factor
 from longctx.kernels.triton_attention import attend, num_tiles
 from longctx.kernels.triton_layer import rms_norm, store, swiglu

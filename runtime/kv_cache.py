@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from longctx.kernels.blocks import BLOCK, block_means
+from longctx.kernels.blocks import block_means
+from longctx.kernels.flash import BLOCK
 from longctx.runtime.config import ModelConfig
 
 

@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from longctx.kernels.blocks import BLOCK
+from longctx.kernels.flash import BLOCK
 from longctx.kernels.narrow import bits_needed, fits, narrow_bytes
 from longctx.runtime.config import ModelConfig
 from longctx.runtime.decoder import FLOAT_MATRIX

@@ -39,18 +39,17 @@ def milliseconds(run, repeats=3):
 @torch.inference_mode()
 def measure(directory: Path, kind: torch.dtype, length: int) -> dict[str, float]:
     config = load_config(directory)
-    form = attention.tiled if kind == torch.bfloat16 else attention.flash
     keys, values = torch.randn(2, config.num_kv_heads, length, config.head_dim, dtype=kind)
     q = torch.randn(config.num_heads, ROWS, config.head_dim, dtype=kind)
     means = block_means(keys), block_means(values)
     seen = [(0, length, q)], keys, values
     last = [(0, length, q[:, -1:].contiguous())], keys, values
-    found = {"dense": milliseconds(lambda: attention.attend(form, *seen))}
+    found = {"dense": milliseconds(lambda: attention.attend(*seen))}
     for name, rule in RULES.items():
-        run = partial(attend_tiles, form, rule, 0, *seen, means[0], None, means[1])
+        run = partial(attend_tiles, rule, 0, *seen, means[0], None, means[1])
         found[name] = milliseconds(run)
-    found["one row, dense"] = milliseconds(lambda: attention.attend(attention.flash, *last))
-    one = partial(attend_one, attention.flash, RULES["blocks"], *last, means[0])
+    found["one row, dense"] = milliseconds(lambda: attention.attend(*last))
+    one = partial(attend_one, RULES["blocks"], *last, means[0])
     found["one row, blocks"] = milliseconds(one)
     return found
 

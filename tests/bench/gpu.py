@@ -41,8 +41,9 @@ import torch
 import triton
 from torch.nn.attention.bias import causal_lower_right
 
-from longctx.kernels.blocks import BLOCK, TILE, BlockRule
+from longctx.kernels.blocks import BlockRule
 from longctx.kernels.dual_chunk import DualChunk
+from longctx.kernels.flash import BLOCK, TILE
 from longctx.kernels.triton_attention import Lists, attend, num_tiles
 from longctx.kernels.triton_fp8 import has_fp8_products, quantize
 from longctx.kernels.triton_selection import lists_of

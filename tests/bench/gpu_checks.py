@@ -13,9 +13,10 @@ from dataclasses import replace
 import torch
 
 from longctx.kernels import reference
-from longctx.kernels.blocks import BLOCK, TILE, BlockRule, block_means, choose_blocks
+from longctx.kernels.blocks import BlockRule, block_means, choose_blocks
 from longctx.kernels.dual_chunk import DualChunk, Plain
 from longctx.kernels.eight_bits import make_eight, restored
+from longctx.kernels.flash import BLOCK, TILE
 from longctx.kernels.rope import angles, inverse_frequencies, rotate
 from longctx.kernels.triton_attention import attend
 from longctx.kernels.triton_fp8 import project8, quantize, reference_project8

@@ -24,9 +24,10 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 from triton.runtime.jit import JITFunction
 
-from longctx.kernels.blocks import TILE, BlockRule
+from longctx.kernels.blocks import BlockRule
 from longctx.kernels.dual_chunk import DualChunk
 from longctx.kernels.eight_bits import make_eight
+from longctx.kernels.flash import TILE
 from longctx.kernels.triton_attention import attend, num_tiles
 from longctx.kernels.triton_fp8 import quantize
 from longctx.kernels.triton_layer import rms_norm, store, swiglu

@@ -5,21 +5,12 @@ import math
 import pytest
 import torch
 
-from longctx.kernels import attention, reference
-from longctx.kernels.blocks import (
-    BLOCK,
-    TILE,
-    BlockRule,
-    Chosen,
-    block_means,
-    choose_blocks,
-    predicted_mass,
-)
+from longctx.kernels import reference
+from longctx.kernels.blocks import BlockRule, Chosen, block_means, choose_blocks, predicted_mass
 from longctx.kernels.dual_chunk import DualChunk
+from longctx.kernels.flash import BLOCK, TILE
 from longctx.kernels.rope import angles, inverse_frequencies, rotate
 from longctx.kernels.sparse import attend_chosen
-
-FORMS = [attention.flash, attention.tiled]
 
 
 def random_qkv(H, G, T, S, D):
@@ -35,26 +26,24 @@ def seen_by_token(chosen, num_queries):
     return torch.cat((past, own), 1)[:, None].expand(-1, num_queries, -1)
 
 
-@pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize(
     ("H", "G", "T", "N", "D"),
     [(14, 2, TILE, 16, 64), (12, 2, 77, 9, 32), (4, 4, 1, 3, 16), (6, 1, TILE, 40, 128)],
 )
-def test_chosen_blocks_equal_the_reference(form, H, G, T, N, D):
+def test_chosen_blocks_equal_the_reference(H, G, T, N, D):
     q, keys, values = random_qkv(H, G, T, N * BLOCK + T, D)
     chosen = torch.rand(G, N, generator=torch.Generator().manual_seed(N)) < 0.4
     chosen[0] &= torch.arange(N) > 1
     chosen[-1] = False
-    got = attend_chosen(form, [(0, keys.shape[1], q)], keys, values, Chosen(chosen))[0]
+    got = attend_chosen([(0, keys.shape[1], q)], keys, values, Chosen(chosen))[0]
     expected = reference.chosen_attention(q, keys, values, seen_by_token(chosen, T))
     torch.testing.assert_close(got, expected, atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize("form", FORMS)
-def test_all_blocks_are_dense_attention(form):
+def test_all_blocks_are_dense_attention():
     q, keys, values = random_qkv(6, 2, TILE, 12 * BLOCK + TILE, 64)
     every = torch.ones(2, 12, dtype=torch.bool)
-    got = attend_chosen(form, [(0, keys.shape[1], q)], keys, values, Chosen(every))[0]
+    got = attend_chosen([(0, keys.shape[1], q)], keys, values, Chosen(every))[0]
     torch.testing.assert_close(got, reference.attention(q, keys, values), atol=1e-5, rtol=1e-5)
 
 
@@ -76,7 +65,7 @@ def test_all_blocks_through_the_views_of_chunks_are_dual_chunk_attention():
     assert len(views) == 3
     cached = turned(keys, numbers.key_positions(torch.arange(num_tokens)))
     every = torch.ones(2, start // BLOCK, dtype=torch.bool)
-    got = attend_chosen(attention.flash, views, cached, values, Chosen(every))[0]
+    got = attend_chosen(views, cached, values, Chosen(every))[0]
     expected = reference.dual_chunk_attention(q, keys, values, frequencies, numbers)
     torch.testing.assert_close(got, expected, atol=2e-5, rtol=2e-5)
     mass = predicted_mass(views, block_means(cached)[:, : start // BLOCK])

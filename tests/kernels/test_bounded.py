@@ -43,19 +43,18 @@ def largest(attend, num_keys, num_queries=512, dtype=torch.float32):
     return seen.bytes
 
 
-def by_rule(form, rule):
+def by_rule(rule):
     def attend(views, keys, values, means):
-        attend_tiles(form, rule, 0, views, keys, values, means, lambda position, recall: None)
+        attend_tiles(rule, 0, views, keys, values, means, lambda position, recall: None)
 
     return attend
 
 
-@pytest.mark.parametrize("form", [attention.flash, attention.tiled])
-def test_dense_rows(form):
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_dense_rows(dtype):
     def attend(views, keys, values, means):
-        attention.attend(form, views, keys, values)
+        attention.attend(views, keys, values)
 
-    dtype = torch.bfloat16 if form is attention.tiled else torch.float32
     short, long = (largest(attend, n, 200, dtype) for n in (8_192, 32_768))
     assert long <= 1.1 * short
 
@@ -64,21 +63,21 @@ def test_dense_rows(form):
     "rule", [BlockRule(dense_below=0, max_keys=1024), tri_shape(dense_below=0)]
 )
 def test_tiles_of_blocks(rule):
-    short, long = (largest(by_rule(attention.flash, rule), n) for n in (8_192, 32_768))
+    short, long = (largest(by_rule(rule), n) for n in (8_192, 32_768))
     assert long <= 1.1 * short
 
 
 def test_vertical_slash_never_holds_the_scores_of_its_last_queries():
     rule = VerticalSlashRule(vertical=100, slash=200, dense_below=0)
     num_keys, num_heads = 32_768, 4
-    taken = largest(by_rule(attention.flash, rule), num_keys)
+    taken = largest(by_rule(rule), num_keys)
     scores = 4 * rule.last_queries * num_keys * num_heads
     assert taken <= scores / 8
 
 
 def test_a_decoded_token():
     def attend(views, keys, values, means):
-        attend_one(attention.flash, BlockRule(max_keys=1024), views, keys, values, means)
+        attend_one(BlockRule(max_keys=1024), views, keys, values, means)
 
     short, long = (largest(attend, n, 1) for n in (8_192, 32_768))
     assert long <= 1.1 * short

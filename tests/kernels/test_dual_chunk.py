@@ -16,7 +16,7 @@ def random_qkv(num_tokens, num_heads=4, num_groups=2, head_dim=16):
     return [torch.randn(*shape, num_tokens, head_dim, generator=generator) for shape in shapes]
 
 
-def by_views(form, reach, q, keys, values, frequencies, step):
+def by_views(reach, q, keys, values, frequencies, step):
     """The fast path: keys turned once, queries in Steps, each in pieces of one Chunk."""
     num_tokens = q.shape[1]
     every = torch.arange(num_tokens)
@@ -37,20 +37,19 @@ def by_views(form, reach, q, keys, values, frequencies, step):
             views.append(
                 (view.begin, view.end, turned(q[:, start:end], cos * factor, sin * factor))
             )
-        pieces.append(attention.attend(form, views, k, values))
+        pieces.append(attention.attend(views, k, values))
         start = end
     return torch.cat(pieces, 1)
 
 
-@pytest.mark.parametrize("form", [attention.flash, attention.tiled])
 @pytest.mark.parametrize("numbers", NUMBERS, ids=str)
 @pytest.mark.parametrize("num_tokens", [1, 47, 48, 49, 97, 150, 301])
-def test_views_equal_the_reference(form, numbers, num_tokens):
+def test_views_equal_the_reference(numbers, num_tokens):
     q, keys, values = random_qkv(num_tokens)
     frequencies = inverse_frequencies(16, 1e4, {})
     expected = reference.dual_chunk_attention(q, keys, values, frequencies, numbers)
     for step in (1, 37, 1000):
-        got = by_views(form, numbers, q, keys, values, frequencies, step)
+        got = by_views(numbers, q, keys, values, frequencies, step)
         torch.testing.assert_close(got, expected, atol=2e-5, rtol=2e-5)
 
 
@@ -58,7 +57,7 @@ def test_up_to_one_chunk_it_is_plain_attention():
     numbers = DualChunk(64, 16, 64)
     frequencies = inverse_frequencies(16, 1e4, {})
     q, keys, values = random_qkv(numbers.stride)
-    plain = by_views(attention.flash, Plain(), q, keys, values, frequencies, 1000)
+    plain = by_views(Plain(), q, keys, values, frequencies, 1000)
     got = reference.dual_chunk_attention(q, keys, values, frequencies, numbers)
     torch.testing.assert_close(got, plain, atol=2e-5, rtol=2e-5)
 
@@ -67,7 +66,7 @@ def test_past_one_chunk_it_is_not():
     numbers = DualChunk(64, 16, 1000)
     frequencies = inverse_frequencies(16, 1e4, {})
     q, keys, values = random_qkv(200)
-    plain = by_views(attention.flash, Plain(), q, keys, values, frequencies, 1000)
+    plain = by_views(Plain(), q, keys, values, frequencies, 1000)
     got = reference.dual_chunk_attention(q, keys, values, frequencies, numbers)
     assert (got - plain).norm() > 0.05 * plain.norm()
 

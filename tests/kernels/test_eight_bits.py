@@ -4,9 +4,10 @@ import pytest
 import torch
 
 from longctx.kernels import reference
-from longctx.kernels.blocks import BLOCK, block_means
+from longctx.kernels.blocks import block_means
 from longctx.kernels.dual_chunk import DualChunk
 from longctx.kernels.eight_bits import make_eight, restored
+from longctx.kernels.flash import BLOCK
 from longctx.kernels.rope import angles, inverse_frequencies, rotate
 from longctx.kernels.triton_attention import attend
 from longctx.kernels.triton_layer import store

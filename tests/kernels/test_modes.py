@@ -3,9 +3,10 @@
 import pytest
 import torch
 
-from longctx.kernels import attention, reference, reference_modes
-from longctx.kernels.blocks import BLOCK, TILE, BlockRule, block_means, tri_shape
+from longctx.kernels import reference, reference_modes
+from longctx.kernels.blocks import BlockRule, block_means, tri_shape
 from longctx.kernels.dual_chunk import DualChunk, Plain
+from longctx.kernels.flash import BLOCK, TILE
 from longctx.kernels.recall import block_shares, is_checked
 from longctx.kernels.rope import angles, inverse_frequencies, rotate
 from longctx.kernels.sparse import attend_one, attend_tiles
@@ -99,7 +100,7 @@ def test_a_mode_equals_its_reference(name, reach, end):
     q, keys, values, views, cached, means = case(reach, end, 512)
     expected, expected_recall = expected_of(rule, reach, q, keys, values)
     recalls = {}
-    got = attend_tiles(attention.flash, rule, 1, views, cached, values, means, recalls.__setitem__)
+    got = attend_tiles(rule, 1, views, cached, values, means, recalls.__setitem__)
     torch.testing.assert_close(got, expected, atol=3e-5, rtol=3e-5)
     assert recalls or end > 1024
     for position, recall in recalls.items():
@@ -118,7 +119,7 @@ def test_torn_pieces_see_everything(name, end, num_queries):
     rule = RULES[name]
     q, keys, values, views, cached, means = case(Plain(), end, num_queries)
     expected, _ = expected_of(rule, Plain(), q, keys, values)
-    got = attend_tiles(attention.tiled, rule, 1, views, cached, values, means)
+    got = attend_tiles(rule, 1, views, cached, values, means)
     torch.testing.assert_close(got, expected, atol=3e-5, rtol=3e-5)
 
 
@@ -194,7 +195,7 @@ def test_a_decoded_token_equals_the_reference(reach, end):
                 chosen.add(block)
             for block in set(range(whole)) - chosen:
                 seen[group, 0, block * BLOCK : (block + 1) * BLOCK] = False
-    got = attend_one(attention.flash, BLOCKS, views, cached, values, means)
+    got = attend_one(BLOCKS, views, cached, values, means)
     expected = reference.attention_of_scores(scores, values, seen)
     torch.testing.assert_close(got, expected, atol=3e-5, rtol=3e-5)
     if end > 1000:
@@ -228,13 +229,12 @@ def with_stand_ins(rule, reach, q, keys, values):
     return reference.attention_of_scores(scores, stood_values, seen)
 
 
-@pytest.mark.parametrize("form", [attention.flash, attention.tiled])
 @pytest.mark.parametrize("count", [1, 5, 1000])
 @pytest.mark.parametrize("reach", [Plain(), CHUNKS], ids=["plain", "chunks"])
-def test_pruned_blocks_are_stood_for_by_their_means(reach, count, form):
+def test_pruned_blocks_are_stood_for_by_their_means(reach, count):
     rule = BlockRule(max_keys=256, sinks=1, window=1, dense_below=0, stand_ins=count)
     q, keys, values, views, cached, means = case(reach, 1664, TILE)
-    got = attend_tiles(form, rule, 0, views, cached, values, means, value_means=block_means(values))
+    got = attend_tiles(rule, 0, views, cached, values, means, value_means=block_means(values))
     expected = with_stand_ins(rule, reach, q, keys, values)
     torch.testing.assert_close(got, expected, atol=3e-5, rtol=3e-5)
 
@@ -246,9 +246,7 @@ def test_stand_ins_lower_the_error_where_keys_have_something_in_common():
     errors = []
     for count in (0, 8, 1000):
         rule = BlockRule(max_keys=256, sinks=1, window=1, dense_below=0, stand_ins=count)
-        got = attend_tiles(
-            attention.flash, rule, 0, views, cached, values, means, None, block_means(values)
-        )
+        got = attend_tiles(rule, 0, views, cached, values, means, None, block_means(values))
         errors.append(((got - dense).norm() / dense.norm()).item())
     assert errors[0] > 1.1 * errors[1] > 1.2 * errors[2], errors
 
@@ -256,6 +254,6 @@ def test_stand_ins_lower_the_error_where_keys_have_something_in_common():
 def test_a_decoded_token_has_stand_ins_too():
     q, keys, values, views, cached, means = case(Plain(), 1665, 1)
     rule = BlockRule(max_keys=256, sinks=1, window=1, dense_below=0, stand_ins=6)
-    got = attend_one(attention.flash, rule, views, cached, values, means, block_means(values))
+    got = attend_one(rule, views, cached, values, means, block_means(values))
     expected = with_stand_ins(rule, Plain(), q, keys, values)
     torch.testing.assert_close(got, expected, atol=3e-5, rtol=3e-5)

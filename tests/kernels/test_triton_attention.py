@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from longctx.kernels import reference
-from longctx.kernels.blocks import BLOCK, TILE
 from longctx.kernels.dual_chunk import DualChunk, Plain
+from longctx.kernels.flash import BLOCK, TILE
 from longctx.kernels.rope import angles, inverse_frequencies, rotate
 from longctx.kernels.triton_attention import Lists, attend, num_tiles
 from longctx.kernels.turns import make_turns

@@ -3,15 +3,9 @@
 import pytest
 import torch
 
-from longctx.kernels.blocks import (
-    BLOCK,
-    TILE,
-    BlockRule,
-    block_means,
-    choose_blocks,
-    predicted_mass,
-)
+from longctx.kernels.blocks import BlockRule, block_means, choose_blocks, predicted_mass
 from longctx.kernels.dual_chunk import DualChunk, Plain
+from longctx.kernels.flash import BLOCK, TILE
 from longctx.kernels.rope import inverse_frequencies, rotate
 from longctx.kernels.triton_attention import num_tiles
 from longctx.kernels.triton_selection import choose_lists, lists_of, predicted_scores, write_means

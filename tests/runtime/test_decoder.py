@@ -7,6 +7,7 @@ import torch
 
 from longctx.kernels.linear import FEW_ROWS
 from longctx.kernels.narrow import narrow, widen
+from longctx.runtime import numerics
 from longctx.runtime.decoder import forward
 from longctx.runtime.engine import load_engine
 
@@ -71,6 +72,15 @@ def test_bfloat16_is_no_further_from_float32_than_transformers(directory):
     assert ours <= 1.2 * reference, (ours, reference)
 
 
+@pytest.fixture
+def in_float32(monkeypatch):
+    """Activations in float32 on every processor: nothing but the weights is rounded.
+
+    In bfloat16 another Step rounds an activation otherwise now and then, and so its 8-bit code.
+    """
+    monkeypatch.setattr(numerics, "has_fast_bfloat16", lambda: False)
+
+
 @pytest.mark.parametrize("rows", [1, FEW_ROWS])
 def test_decoding_in_mixed_is_closer_to_float32_than_bfloat16(directory, rows):
     ids = random_ids(300)
@@ -80,7 +90,7 @@ def test_decoding_in_mixed_is_closer_to_float32_than_bfloat16(directory, rows):
 
 
 @pytest.mark.parametrize("rows", [1, FEW_ROWS])
-def test_decoding_with_narrow_weights_is_that_of_the_widened_ones(directory, rows, tmp_path):
+def test_decoding_with_narrow_weights_is_that_of_the_widened_ones(directory, rows, in_float32):
     ids = random_ids(120)
     reader = load_engine(directory, numerics="int8").reader
     weights = dict(reader.decoder.weights)
@@ -98,13 +108,15 @@ def test_decoding_with_narrow_weights_is_that_of_the_widened_ones(directory, row
     assert distance(got.gather(1, best), expected.gather(1, best)) < 1e-4
 
 
-def test_prompts_in_int8_stay_near_float32_whatever_the_step(directory):
+def test_prompts_in_int8_stay_near_float32_whatever_the_step(directory, in_float32):
     ids = random_ids(300)
     exact = their_logits(directory, ids, torch.float32)
     whole = our_logits(directory, ids, "int8", 2048)
-    assert 1e-5 < distance(whole, exact) < 0.05
-    # a token's scale is its own
-    assert distance(our_logits(directory, ids, "int8", 77), whole) < 1e-4
+    loss = distance(whole, exact)
+    assert 1e-5 < loss < 0.05
+    # a token's scale is its own; only a code that lies between two may fall to either side, as the
+    # last digits of another Step's sums have it
+    assert distance(our_logits(directory, ids, "int8", 77), whole) < loss / 4
 
 
 def batched(ids, size):

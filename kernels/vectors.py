@@ -1,0 +1,124 @@
+"""Vectors of the processor, as the compiled loops build them: types, loads, stores, calls.
+
+numba makes loops of scalars; where they must be the processor's own instructions on vectors, they
+are written with llvmlite through these.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llvmlite import ir
+from numba.core import cgutils as typed_cgutils
+from numba.core import types as typed_types
+from numba.extending import intrinsic
+
+# numba's own annotations are of the compiler's insides
+cgutils: Any = typed_cgutils
+types: Any = typed_types
+compiled_in: Any = intrinsic
+
+LANES = 16
+
+
+class BFloat(ir.types.Type):  # type: ignore[misc]
+    """The type that llvmlite has no name for."""
+
+    null = "0.0"
+
+    def __str__(self) -> str:
+        """Its name in LLVM."""
+        return "bfloat"
+
+    _to_string = __str__
+
+    def __eq__(self, other: object) -> bool:
+        """Whether `other` is the type too."""
+        return isinstance(other, BFloat)
+
+    def __hash__(self) -> int:
+        """Returns the same for all of them."""
+        return hash("bfloat")
+
+
+FLOAT, I16, I32, I64 = ir.FloatType(), ir.IntType(16), ir.IntType(32), ir.IntType(64)
+FLOATS, WORDS = ir.VectorType(FLOAT, LANES), ir.VectorType(I32, LANES)
+PAIRS, HALVES = ir.VectorType(BFloat(), 32), ir.VectorType(I16, 32)
+
+
+def call(builder: Any, name: str, result: Any, args: list[Any]) -> Any:
+    """Returns the result of an intrinsic of LLVM."""
+    kind = ir.FunctionType(result, [arg.type for arg in args])
+    return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), args)
+
+
+def place(builder: Any, pointer: Any, offset: Any, kind: Any) -> Any:
+    """Returns the pointer to a `kind` that lies `offset` elements after `pointer`."""
+    if isinstance(offset, int):
+        offset = ir.Constant(I64, offset)
+    return builder.bitcast(builder.gep(pointer, [offset]), ir.PointerType(kind))
+
+
+def load(builder: Any, pointer: Any, kind: Any, offset: Any, align: int = 64) -> Any:
+    """Returns the `kind` that lies `offset` elements after `pointer`."""
+    loaded = builder.load(place(builder, pointer, offset, kind))
+    loaded.align = align
+    return loaded
+
+
+def store(builder: Any, value: Any, pointer: Any, offset: Any) -> None:
+    """Put a whole vector `offset` elements after `pointer`, where a line of cache begins."""
+    builder.store(value, place(builder, pointer, offset, value.type)).align = 64
+
+
+def splat(builder: Any, value: Any) -> Any:
+    """Returns a vector of one value."""
+    nothing = ir.Constant(ir.VectorType(value.type, LANES), ir.Undefined)
+    first = builder.insert_element(nothing, value, ir.Constant(I32, 0))
+    return builder.shuffle_vector(first, nothing, ir.Constant(WORDS, [0] * LANES))
+
+
+def every(value: float) -> Any:
+    """Returns a vector of one constant."""
+    return ir.Constant(FLOATS, [value] * LANES)
+
+
+def fma(builder: Any, a: Any, b: Any, c: Any) -> Any:
+    """Returns a * b + c, rounded once."""
+    return call(builder, "llvm.fma.v16f32", FLOATS, [a, b, c])
+
+
+def times(builder: Any, index: Any, factor: int, more: int = 0) -> Any:
+    """Returns index * factor + more."""
+    product = builder.mul(index, ir.Constant(I64, factor))
+    return builder.add(product, ir.Constant(I64, more)) if more else product
+
+
+@compiled_in
+def words(typing: Any, address: Any) -> Any:
+    """The words of 32 bits at an address."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.inttoptr(args[0], ir.PointerType(I32))
+
+    return types.CPointer(types.uint32)(address), generate
+
+
+@compiled_in
+def floats(typing: Any, address: Any) -> Any:
+    """The floats at an address."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.inttoptr(args[0], ir.PointerType(FLOAT))
+
+    return types.CPointer(types.float32)(address), generate
+
+
+@compiled_in
+def after(typing: Any, pointer: Any, count: Any) -> Any:
+    """The pointer `count` elements further on."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.gep(args[0], [args[1]])
+
+    return pointer(pointer, types.intp), generate
