@@ -8,6 +8,7 @@ beginning, whatever follows it.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from hashlib import blake2b
@@ -20,8 +21,9 @@ from numpy.typing import NDArray
 # reading goes on from a stored node in the very pieces in which it would have come there.
 NODE = 1_024
 _DIGEST_BYTES = 16
-# What computes keys and values: other code may come to other numbers. The folders lie side by side
-# in a checkout as where they are installed.
+# What computes keys and values: other code may come to other numbers. It is found from here and not
+# by import: what an uninstalled copy leaves in site-packages can pass for the package `kernels`.
+_ROOT = Path(__file__).parents[1]
 _CODE = ("kernels/*.py", "runtime/decoder.py", "runtime/micro_batch.py")
 
 
@@ -41,12 +43,12 @@ def root_name(*dependencies: str) -> str:
 
 
 @cache
-def code_digest(patterns: tuple[str, ...] = _CODE) -> str:
-    """Returns a hash of the source files that match the patterns, from the package's folder on."""
-    root, digest = Path(__file__).parent.parent, blake2b(digest_size=_DIGEST_BYTES)
+def code_digest(root: Path = _ROOT, patterns: Iterable[str] = _CODE) -> str:
+    """Returns a hash of the source files below `root` that match the patterns."""
+    digest = blake2b(digest_size=_DIGEST_BYTES)
     for pattern in patterns:
         files = sorted(root.glob(pattern))
-        assert files, pattern
+        assert files, f"no {pattern} in {root}"
         for file in files:
             digest.update(file.read_bytes())
     return digest.hexdigest()

@@ -73,6 +73,11 @@ class Typist:
     def press(self, keys):
         os.write(self.master, keys)
 
+    def type(self, keys):
+        """Presses keys at the next prompt: before it they would go to whatever runs."""
+        self.until("\x1b[0m>")
+        self.press(keys)
+
     def until(self, text):
         """What was shown up to `text`, which is taken out of what is still to be looked at."""
         deadline = time.monotonic() + 40
@@ -110,18 +115,17 @@ def typist(home, tmp_path):
 
 
 def test_a_conversation_in_a_terminal(typist, home):
-    typist.until("\x1b[0m>")
-    typist.press(b"Tell me forever\r")
+    typist.type(b"Tell me forever\r")
     typist.until("word7 ")
     typist.press(b"\x03")
     typist.until("stopped")
-    typist.press(b"Where?\x1b\rplease\r")
+    typist.type(b"Where?\x1b\rplease\r")
     shown = typist.until('[1] law.txt:1: "The court sits in Ulm every day."')
     assert "In Ulm[2J, asked 1 times." in shown
-    typist.press(b"/open 1\r")
+    typist.type(b"/open 1\r")
     typist.until("edits +1 law.txt")
-    typist.press(b"half a line\x03")
-    typist.press(b"\x04")
+    typist.type(b"half a line\x03")
+    typist.type(b"\x04")
     typist.until("goes on from here")
     assert typist.end() == 0
     history = home / "chats" / "history"

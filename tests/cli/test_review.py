@@ -265,7 +265,7 @@ def test_of_a_change_what_touches_added_lines_is_computed_on_the_whole_file(run,
         outcome = run("review", *arguments, "--no-explain", "--format", "json")
         assert places(outcome) == LINES
     assert model.questions == []
-    model.num_bytes = 15 * 10**9
+    model.is_large = True
     run("review", "--diff", "main", "--no-explain")
     assert len(model.questions) > 0
 

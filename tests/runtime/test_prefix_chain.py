@@ -1,7 +1,14 @@
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from longctx.runtime.prefix_chain import NODE, chain, code_digest, node_name, root_name
+
+ROOT = Path(__file__).parents[2]
 
 
 def ids_of(count, seed=0):
@@ -43,6 +50,45 @@ def test_names_keep_models_settings_and_beginnings_apart():
     assert node_name("00", ids[:5]) != node_name("00", ids)
 
 
-def test_other_code_is_another_chain():
-    one, two = code_digest(("kernels/*.py",)), code_digest(("runtime/decoder.py",))
-    assert len({one, two, code_digest()}) == 3
+@pytest.fixture
+def code(tmp_path):
+    """A copy of the folders that compute keys and values."""
+    for folder in ("kernels", "runtime"):
+        (tmp_path / folder).mkdir()
+        for file in (ROOT / folder).glob("*.py"):
+            shutil.copy(file, tmp_path / folder)
+    return tmp_path
+
+
+def digest_of(code):
+    code_digest.cache_clear()
+    return code_digest(code)
+
+
+def test_the_same_code_elsewhere_is_the_same_chain(code):
+    assert digest_of(code) == code_digest()
+
+
+@pytest.mark.parametrize(
+    "changed", ["kernels/rope.py", "kernels/new.py", "runtime/decoder.py", "runtime/micro_batch.py"]
+)
+def test_other_code_is_another_chain(code, changed):
+    with (code / changed).open("a") as file:
+        file.write("# changed\n")
+    assert digest_of(code) != code_digest()
+
+
+def test_code_that_computes_no_keys_changes_no_chain(code):
+    (code / "runtime/catalog.py").write_text("")
+    assert digest_of(code) == code_digest()
+
+
+def test_what_an_uninstalled_copy_leaves_is_not_taken_for_the_code(tmp_path):
+    """Compiled loops stay behind in site-packages, a folder that import takes for the package."""
+    (tmp_path / "longctx/kernels/__pycache__").mkdir(parents=True)
+    script = (
+        "import sys; sys.path.insert(0, sys.argv[1])\n"
+        "from longctx.runtime.prefix_chain import code_digest; print(code_digest())"
+    )
+    command = [sys.executable, "-P", "-c", script, str(tmp_path)]
+    assert subprocess.check_output(command, text=True).strip() == code_digest()
