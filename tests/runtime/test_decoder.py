@@ -72,13 +72,11 @@ def test_bfloat16_is_no_further_from_float32_than_transformers(directory):
     assert ours <= 1.2 * reference, (ours, reference)
 
 
-@pytest.fixture
-def in_float32(monkeypatch):
-    """Activations in float32 on every processor: nothing but the weights is rounded.
-
-    In bfloat16 another Step rounds an activation otherwise now and then, and so its 8-bit code.
-    """
-    monkeypatch.setattr(numerics, "has_fast_bfloat16", lambda: False)
+@pytest.fixture(params=["float32", "bfloat16"])
+def activations(request, monkeypatch):
+    """What either kind of processor chooses for activations, whichever this one is."""
+    monkeypatch.setattr(numerics, "has_fast_bfloat16", lambda: request.param == "bfloat16")
+    return request.param
 
 
 @pytest.mark.parametrize("rows", [1, FEW_ROWS])
@@ -90,33 +88,47 @@ def test_decoding_in_mixed_is_closer_to_float32_than_bfloat16(directory, rows):
 
 
 @pytest.mark.parametrize("rows", [1, FEW_ROWS])
-def test_decoding_with_narrow_weights_is_that_of_the_widened_ones(directory, rows, in_float32):
+def test_decoding_with_narrow_weights_is_that_of_the_widened_ones(directory, rows, activations):
     ids = random_ids(120)
-    reader = load_engine(directory, numerics="int8").reader
-    weights = dict(reader.decoder.weights)
+    exact = load_engine(directory, numerics="float32").reader
     widened = {
         name: widen(narrow(weight, 8)) if name.endswith("proj.weight") else weight
-        for name, weight in weights.items()
+        for name, weight in exact.decoder.weights.items()
     }
-    exact = load_engine(directory, numerics="float32").reader
     exact.decoder = replace(exact.decoder, weights=widened)
-    hidden = forward(exact.decoder, torch.tensor(ids), exact.cache)
-    expected = exact.decoder.logits(hidden)
+    expected = exact.decoder.logits(forward(exact.decoder, torch.tensor(ids), exact.cache))
+    reader = load_engine(directory, numerics="int8").reader
     got = torch.cat([reader.decode(torch.tensor(part)) for part in batched(ids, rows)])
     # the likeliest are scored exactly, the others by the narrow head
     best = expected.topk(100).indices
-    assert distance(got.gather(1, best), expected.gather(1, best)) < 1e-4
+
+    def loss(logits, wanted):
+        return distance(logits.gather(1, best), wanted.gather(1, best))
+
+    if activations == "float32":
+        assert loss(got, expected) < 1e-4
+    else:
+        # as much as rounded activations cost elsewhere, where weights are rounded too
+        theirs = [their_logits(directory, ids, dtype) for dtype in (torch.bfloat16, torch.float32)]
+        assert loss(got, expected) < loss(*theirs)
 
 
-def test_prompts_in_int8_stay_near_float32_whatever_the_step(directory, in_float32):
+def test_prompts_in_int8_stay_near_float32_whatever_the_step(directory, activations):
     ids = random_ids(300)
     exact = their_logits(directory, ids, torch.float32)
-    whole = our_logits(directory, ids, "int8", 2048)
-    loss = distance(whole, exact)
-    assert 1e-5 < loss < 0.05
-    # a token's scale is its own; only a code that lies between two may fall to either side, as the
-    # last digits of another Step's sums have it
-    assert distance(our_logits(directory, ids, "int8", 77), whole) < loss / 4
+    for step_size in (2048, 77):
+        # at most 0.035 by the codes and 0.02 by bfloat16, which add up as squares
+        assert 1e-5 < distance(our_logits(directory, ids, "int8", step_size), exact) < 0.05
+
+
+@pytest.mark.parametrize("activations", ["float32"], indirect=True)
+def test_in_int8_a_tokens_scale_is_its_own(directory, activations):
+    ids = random_ids(300)
+    whole, parts = (our_logits(directory, ids, "int8", step_size) for step_size in (2048, 77))
+    moved = (parts - whole).norm(dim=1) / whole.norm(dim=1)
+    # the last digits of float32 sums depend on the Step, so now and then a code that lies between
+    # two falls to the other side, and some later tokens see it; a shared scale would move them all
+    assert moved.median() < 1e-5
 
 
 def batched(ids, size):
