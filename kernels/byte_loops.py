@@ -39,7 +39,7 @@ def multiply(
     stride: int,
     adds: bool,
 ) -> None:
-    """Fill bfloat16 out [T, O], rows `stride` words apart, with the product, or add it."""
+    """Fill bfloat16 out [T, O], rows `stride` words apart, or add the product to float32 out."""
     for panel in numba.prange(num_panels):
         matrix = words(weights + panel * groups * (GROUP // 4) * _PANEL_BYTES)
         of_outputs = floats(weight_scales + panel * groups * _PANEL_BYTES)
@@ -48,25 +48,28 @@ def multiply(
         while t < num_tokens:
             rows = words(codes + t * groups * GROUP)
             below, each = words(sums + 4 * t * groups), floats(scales + 4 * t * groups)
-            at = words(out + 4 * (t * stride + panel * (OUTPUTS // 2)))
+            at = out + 4 * (t * stride + panel * (OUTPUTS if adds else OUTPUTS // 2))
             rest = num_tokens - t
             if rest >= TOKENS:
                 if adds:
-                    _add_tile(rows, below, each, groups, matrix, of_outputs, start, at, stride)
+                    to = floats(at)
+                    _add_tile(rows, below, each, groups, matrix, of_outputs, start, to, stride)
                 else:
-                    _tile(rows, below, each, groups, matrix, of_outputs, start, at, stride)
+                    _tile(rows, below, each, groups, matrix, of_outputs, start, words(at), stride)
                 t += TOKENS
             elif rest >= 2:
                 if adds:
-                    _add_pair(rows, below, each, groups, matrix, of_outputs, start, at, stride)
+                    to = floats(at)
+                    _add_pair(rows, below, each, groups, matrix, of_outputs, start, to, stride)
                 else:
-                    _pair(rows, below, each, groups, matrix, of_outputs, start, at, stride)
+                    _pair(rows, below, each, groups, matrix, of_outputs, start, words(at), stride)
                 t += 2
             else:
                 if adds:
-                    _add_one(rows, below, each, groups, matrix, of_outputs, start, at, stride)
+                    to = floats(at)
+                    _add_one(rows, below, each, groups, matrix, of_outputs, start, to, stride)
                 else:
-                    _one(rows, below, each, groups, matrix, of_outputs, start, at, stride)
+                    _one(rows, below, each, groups, matrix, of_outputs, start, words(at), stride)
                 t += 1
 
 
@@ -88,12 +91,12 @@ def code_rows(
     for t in numba.prange(num_tokens):
         factor = np.float32(1)
         if normed:
-            mean = sum_of_squares(words(rows + 4 * t * stride), width) / np.float32(width)
+            mean = sum_of_squares(floats(rows + 4 * t * stride), width) / np.float32(width)
             factor = np.float32(1) / np.sqrt(mean + np.float32(eps))
         for group in range(groups):
             at = t * groups + group
             code_group(
-                words(rows + 4 * (t * stride + group * (GROUP // 2))),
+                floats(rows + 4 * (t * stride + group * GROUP)),
                 factor,
                 floats(weight + 4 * group * GROUP),
                 words(codes + at * GROUP),

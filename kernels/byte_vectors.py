@@ -32,7 +32,7 @@ from longctx.kernels.vectors import (
     types,
 )
 
-GROUP = 128
+GROUP = 64
 TOKENS = 6
 OUTPUTS = 32
 _VECTORS = OUTPUTS // LANES
@@ -45,9 +45,9 @@ _LOG2_E = 1.4426950408889634
 
 
 def tiling(num_tokens: int, adds: bool) -> Any:
-    """Returns the intrinsic of `num_tokens` tokens times a panel of 32 outputs, in bfloat16.
+    """Returns the intrinsic of `num_tokens` tokens times a panel of 32 outputs.
 
-    If it `adds`, the product is added to what is there.
+    They become bfloat16, or, if it `adds`, are added to the float32 that is there.
     """
 
     @compiled_in
@@ -115,10 +115,11 @@ def tiling(num_tokens: int, adds: bool) -> Any:
                 row = builder.gep(out, [builder.mul(stride, ir.Constant(I64, t))])
                 sides = [builder.load(totals[t][n]) for n in vectors]
                 if adds:
-                    sides = [
-                        builder.fadd(side, _widened(builder, row, n * LANES // 2))
-                        for n, side in enumerate(sides)
-                    ]
+                    for n, side in enumerate(sides):
+                        there = load(builder, row, FLOATS, n * LANES, 4)
+                        to = place(builder, row, n * LANES, FLOATS)
+                        builder.store(builder.fadd(side, there), to).align = 4
+                    continue
                 name = "llvm.x86.avx512bf16.cvtne2ps2bf16.512"
                 both = call(builder, name, PAIRS, [sides[1], sides[0]])
                 builder.store(builder.bitcast(both, WORDS), place(builder, row, 0, WORDS)).align = 4
@@ -146,13 +147,13 @@ def _widened(builder: Any, pointer: Any, offset: Any) -> Any:
 
 @compiled_in
 def sum_of_squares(typing: Any, row: Any, count: Any) -> Any:
-    """The sum of the squares of `count` numbers of bfloat16, a multiple of 16."""
+    """The sum of the squares of `count` floats, a multiple of 16."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         row, count = args
         total = cgutils.alloca_once_value(builder, every(0.0))
         with cgutils.for_range(builder, builder.lshr(count, ir.Constant(I64, 4))) as loop:
-            x = _widened(builder, row, times(builder, loop.index, LANES // 2))
+            x = load(builder, row, FLOATS, times(builder, loop.index, LANES), 4)
             builder.store(fma(builder, x, x, builder.load(total)), total)
         name = "llvm.vector.reduce.fadd.v16f32"
         kind = ir.FunctionType(FLOAT, [FLOAT, FLOATS])
@@ -175,7 +176,7 @@ def code_group(
         found = []
         for i in range(0, GROUP, LANES):
             each = builder.fmul(factor, load(builder, weight, FLOATS, i))
-            found.append(builder.fmul(_widened(builder, row, i // 2), each))
+            found.append(builder.fmul(load(builder, row, FLOATS, i, 4), each))
         _code(builder, found, codes, scale, total)
         return context.get_dummy_value()
 

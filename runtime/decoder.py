@@ -165,6 +165,8 @@ def forward(
     """
     start, num_tokens = cache.length, token_ids.shape[0]
     x = decoder.embed(token_ids)
+    if isinstance(_layer(decoder, 0, decoding), ByteLayer):
+        x = x.float()
     batches = micro_batches(
         decoder.reach,
         decoder.frequencies,
@@ -211,8 +213,8 @@ def _attended(
 
 
 def _norm(decoder: Decoder, name: str, x: Tensor) -> Tensor:
-    size = (decoder.config.hidden_size,)
-    return rms_norm(x, size, decoder.weights[name], decoder.config.norm_eps)
+    size, weight = (decoder.config.hidden_size,), decoder.weights[name].to(x.dtype)
+    return rms_norm(x, size, weight, decoder.config.norm_eps).to(decoder.numerics.dtype)
 
 
 def _layer(decoder: Decoder, index: int, decoding: bool) -> Layer:

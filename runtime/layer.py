@@ -1,7 +1,7 @@
 """What a layer of the decoder does beside attention: norms and products with its weights.
 
 A Layer takes the residual rows x [T, hidden] and changes them in place. FloatLayer multiplies in
-the precision of its matrices, ByteLayer in bytes throughout.
+the precision of its matrices, ByteLayer in bytes throughout, and adds up in float32.
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ class ByteLayer:
 
     def add_attention(self, attended: Tensor, x: Tensor) -> None:
         """Add to x [T, hidden] what the heads saw, [T, H * D]."""
-        multiply(code_rows(attended), self.out_of_heads, x)
+        multiply(code_rows(attended.float()), self.out_of_heads, x)
 
     def add_mlp(self, x: Tensor) -> None:
         """Add to x [T, hidden] what the SwiGLU makes of it."""

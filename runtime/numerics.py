@@ -7,6 +7,7 @@ from typing import Literal
 
 import torch
 
+from longctx.kernels.byte_linear import has_byte_products
 from longctx.runtime.errors import ModelError
 
 Decoding = Literal["as read", "stored", "narrow", "int8", "int4"]
@@ -40,8 +41,8 @@ class Numerics:
 
     @property
     def reads_in_int8(self) -> bool:
-        """Whether prompts are multiplied in 8-bit integers, but for the matrices that lose most."""
-        return self.name == "int8"
+        """Whether prompts are multiplied in 8-bit integers."""
+        return self.name == "int8" or (self.name == "narrow" and has_byte_products())
 
     @property
     def narrows(self) -> bool:
@@ -52,8 +53,9 @@ class Numerics:
 def choose_numerics(name: str) -> Numerics:
     """Returns the Numerics called `name`; "auto" is "narrow".
 
-    Prompts are read in bfloat16 where the processor is fast at it, in float32 elsewhere; "int8"
-    multiplies them in 8-bit integers where torch can.
+    Activations are in bfloat16 where the processor is fast at it, in float32 elsewhere. "narrow"
+    multiplies prompts in 8-bit integers where the processor is made for it, "int8" wherever torch
+    can.
 
     Raises:
         ModelError: there is no such name.
@@ -68,6 +70,8 @@ def choose_numerics(name: str) -> Numerics:
         return Numerics(name, torch.bfloat16, _DECODING[name], "asked for")
     if has_fast_bfloat16():
         reason = "prompts in bfloat16, which this CPU multiplies fast"
+        if has_byte_products():
+            reason = "prompts in 8-bit integers and bfloat16, which this CPU multiplies fast"
         return Numerics(name, torch.bfloat16, _DECODING[name], reason)
     reason = "prompts in float32, since this CPU has no bfloat16 instructions"
     return Numerics(name, torch.float32, _DECODING[name], reason)
