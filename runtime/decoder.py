@@ -19,7 +19,8 @@ from longctx.kernels import attention
 from longctx.kernels.blocks import BlockRule
 from longctx.kernels.dual_chunk import DualChunk, Plain
 from longctx.kernels.int8_linear import can_multiply_int8
-from longctx.kernels.linear import Matrix, Narrowed, Upcast, project
+from longctx.kernels.linear import Int8Matrices, Matrix, Upcast, project
+from longctx.kernels.narrow import multiply, swiglu
 from longctx.kernels.rope import inverse_frequencies, rotate, score_factor
 from longctx.kernels.sparse import Rule, attend_one, attend_tiles
 from longctx.runtime.config import ModelConfig
@@ -27,14 +28,24 @@ from longctx.runtime.errors import ModelError
 from longctx.runtime.fidelity import RecallMeter
 from longctx.runtime.kv_cache import KVCache
 from longctx.runtime.micro_batch import MicroBatch, micro_batches
+from longctx.runtime.narrow_weights import (
+    LAYER_MATRICES,
+    Keeping,
+    NarrowLayer,
+    NarrowWeights,
+    can_narrow,
+)
 from longctx.runtime.numerics import Numerics
 
 # What it is multiplied with has outliers: in 8 bits it loses more than all others together.
 FLOAT_MATRIX = "mlp.down_proj"
 # Tokens whose logits are computed exactly: the rest share too little probability to matter.
 RESCORED = 256
+# Tokens of which only the likeliest is looked at when those are sought.
+_RUN = 64
 
-Matrices = Callable[[str], Matrix]
+Matrices = Callable[[str], Matrix] | NarrowLayer
+"""The matrices of a layer by name, or all of them as decoded tokens meet them."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +57,8 @@ class Decoder:
     weights: Mapping[str, Tensor]
     frequencies: Tensor
     upcast: Upcast
-    narrowed: Narrowed
+    int8: Int8Matrices
+    narrowed: NarrowWeights | None
     reach: DualChunk | Plain = Plain()
     rule: Rule | None = None
     decode_rule: BlockRule | None = None
@@ -63,14 +75,19 @@ class Decoder:
 
     def logits(self, hidden: Tensor, *, decoding: bool = False) -> Tensor:
         """Returns float32 logits [T, vocabulary] of normed rows [T, hidden]."""
-        tied = self.config.tied_head
-        head = self.weights["model.embed_tokens.weight" if tied else "lm_head.weight"]
+        head = self.weights[head_name(self.config)]
+        if decoding and self.narrowed:
+            return _rescored(multiply(self.narrowed.head, hidden)[0], hidden, head)
         if decoding and self.numerics.decoding != "as read":
-            matrix = self.narrowed("head", head) if self.numerics.narrows else head
-            return _rescored(project(hidden, matrix).float(), hidden, head)
+            return _rescored(project(hidden, head).float(), hidden, head)
         # in slices, since the head in another precision would be the largest tensor of all
         parts = [project(hidden, rows.to(hidden.dtype)) for rows in torch.split(head, 16_384)]
         return torch.cat(parts, dim=-1).float()
+
+
+def head_name(config: ModelConfig) -> str:
+    """Returns the name of the matrix of the logits."""
+    return "model.embed_tokens.weight" if config.tied_head else "lm_head.weight"
 
 
 def _rescored(logits: Tensor, hidden: Tensor, head: Tensor) -> Tensor:
@@ -78,9 +95,21 @@ def _rescored(logits: Tensor, hidden: Tensor, head: Tensor) -> Tensor:
 
     A product of bfloat16 or narrow weights leaves ties among the likeliest tokens.
     """
-    best = logits.topk(min(RESCORED, head.shape[0])).indices
-    exact = torch.einsum("tbh,th->tb", head[best].float(), hidden.float())
-    return logits.scatter_(1, best, exact)
+    for row, rows in zip(logits, hidden, strict=True):
+        best = _likeliest(row)
+        row[best] = head[best].float() @ rows.float()
+    return logits
+
+
+def _likeliest(row: Tensor) -> Tensor:
+    """Returns the indices of the RESCORED greatest of `row` [V]; a sort of all takes 1 ms."""
+    whole = row[: len(row) // _RUN * _RUN].view(-1, _RUN)
+    if len(whole) <= RESCORED:
+        return row.topk(min(RESCORED, len(row))).indices
+    # as many runs have a number that is no less than this, so the greatest are among those
+    least = whole.amax(1).topk(RESCORED).values[-1]
+    found = (row >= least).nonzero()[:, 0]
+    return found[row[found].topk(RESCORED).indices]
 
 
 def build_decoder(
@@ -91,11 +120,13 @@ def build_decoder(
     rule: Rule | None = None,
     decode_rule: BlockRule | None = None,
     temperature_length: int | None = None,
+    keeping: Keeping | None = None,
 ) -> Decoder:
     """Returns a Decoder over `weights`, named as in Hugging Face checkpoints.
 
     Without a `rule` prompts attend densely, without a `decode_rule` decoded tokens do.
-    `temperature_length` is for the published temperature of Dual Chunk Attention.
+    `temperature_length` is for the published temperature of Dual Chunk Attention. Without `keeping`
+    narrow weights are made anew in every process.
 
     Raises:
         ModelError: a weight is missing or has another shape than the config says.
@@ -124,13 +155,17 @@ def build_decoder(
         name: weight.to(numerics.dtype) if weight.ndim == 1 else weight
         for name, weight in weights.items()
     }
+    narrowed, shape = None, (config.num_layers, head_name(config))
+    if numerics.narrows and can_narrow(weights, *shape):
+        narrowed = NarrowWeights(weights, *shape, numerics.narrow_bits, keeping)
     return Decoder(
         config,
         numerics,
         held,
         frequencies,
         Upcast(numerics.dtype),
-        Narrowed(numerics.narrow_bits),
+        Int8Matrices(),
+        narrowed,
         reach,
         rule,
         decode_rule,
@@ -183,22 +218,9 @@ def _attention(
     dense: bool,
 ) -> Tensor:
     """Returns what attention adds to the rows x [T, hidden] of a MicroBatch."""
-    config, weights = decoder.config, decoder.weights
-    prefix = f"model.layers.{layer}."
-    normed = _norm(decoder, prefix + "input_layernorm.weight", x)
-
-    def heads(name: str, count: int) -> Tensor:
-        bias = weights.get(f"{prefix}self_attn.{name}_proj.bias")
-        out = project(normed, matrix(f"self_attn.{name}_proj"), bias)
-        out = out.view(-1, count, config.head_dim)
-        scale = weights.get(f"{prefix}self_attn.{name}_norm.weight")
-        if scale is None:
-            return out
-        return rms_norm(out, (config.head_dim,), scale, config.norm_eps)
-
-    q = heads("q", config.num_heads)
-    k = rotate(heads("k", config.num_kv_heads), *batch.keys)
-    cache.write(layer, batch.position, k, heads("v", config.num_kv_heads))
+    q, k, v = _heads(decoder, layer, matrix, x)
+    k = rotate(k, *batch.keys)
+    cache.write(layer, batch.position, k, v)
     end = batch.position + x.shape[0]
     keys, values = cache.until(layer, end)
     # products of bfloat16 pay off only over many rows; see the module `attention`
@@ -219,11 +241,38 @@ def _attention(
     else:
         out = attention.attend(form, *seen)
     out = out.transpose(0, 1).reshape(x.shape[0], -1)
-    return project(out, matrix("self_attn.o_proj"), weights.get(prefix + "self_attn.o_proj.bias"))
+    if isinstance(matrix, NarrowLayer):
+        return multiply(matrix.out, out)[0]
+    bias = decoder.weights.get(f"model.layers.{layer}.self_attn.o_proj.bias")
+    return project(out, matrix("self_attn.o_proj"), bias)
+
+
+def _heads(decoder: Decoder, layer: int, matrix: Matrices, x: Tensor) -> list[Tensor]:
+    """Returns queries, keys and values [T, heads, D] of the rows x [T, hidden], none rotated."""
+    config, weights = decoder.config, decoder.weights
+    prefix = f"model.layers.{layer}."
+    if isinstance(matrix, NarrowLayer):
+        parts = multiply(matrix.qkv, x, matrix.norm, config.norm_eps)
+        found = [part.to(x.dtype) for part in parts]
+    else:
+        normed = _norm(decoder, prefix + "input_layernorm.weight", x)
+        names = [f"self_attn.{name}_proj" for name in "qkv"]
+        found = [
+            project(normed, matrix(name), weights.get(f"{prefix}{name}.bias")) for name in names
+        ]
+    for index, name in enumerate("qkv"):
+        found[index] = found[index].view(len(x), -1, config.head_dim)
+        scale = weights.get(f"{prefix}self_attn.{name}_norm.weight")
+        if scale is not None:
+            found[index] = rms_norm(found[index], (config.head_dim,), scale, config.norm_eps)
+    return found
 
 
 def _mlp(decoder: Decoder, layer: int, matrix: Matrices, x: Tensor) -> Tensor:
     """Returns what the SwiGLU adds to the rows x [T, hidden]."""
+    if isinstance(matrix, NarrowLayer):
+        eps = decoder.config.norm_eps
+        return swiglu(matrix.gate_up, matrix.down, x, matrix.mlp_norm, eps)
     normed = _norm(decoder, f"model.layers.{layer}.post_attention_layernorm.weight", x)
     gate = silu(project(normed, matrix("mlp.gate_proj")), inplace=True)
     return project(gate.mul_(project(normed, matrix("mlp.up_proj"))), matrix("mlp.down_proj"))
@@ -235,29 +284,24 @@ def _norm(decoder: Decoder, name: str, x: Tensor) -> Tensor:
 
 
 def _layer_matrices(decoder: Decoder, layer: int, decoding: bool) -> Matrices:
-    """Returns a look-up of the layer's matrices in the precision that the rows are to meet."""
+    """Returns the layer's matrices in the precision that the rows are to meet."""
+    if decoding and decoder.narrowed:
+        return decoder.narrowed.layers[layer]
     decoding = decoding and decoder.numerics.decoding != "as read"
     in_int8 = decoder.numerics.reads_in_int8 and can_multiply_int8()
 
     def matrix(name: str) -> Matrix:
         weight = decoder.weights[f"model.layers.{layer}.{name}.weight"]
         if decoding:
-            narrows = decoder.numerics.narrows
-            return decoder.narrowed((layer, name), weight) if narrows else weight
+            return weight
         if in_int8 and name != FLOAT_MATRIX:
-            return decoder.narrowed.for_many_rows((layer, name), weight)
+            return decoder.int8((layer, name), weight)
         return decoder.upcast(name, weight)
 
     if decoding:
         return matrix
     # once for all micro-batches of the Step
-    return {name: matrix(name) for name in MATRICES}.__getitem__
-
-
-MATRICES = (
-    *(f"self_attn.{name}_proj" for name in "qkvo"),
-    *(f"mlp.{name}_proj" for name in ("gate", "up", "down")),
-)
+    return {name: matrix(name) for name in LAYER_MATRICES}.__getitem__
 
 
 def _expected_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
@@ -266,7 +310,7 @@ def _expected_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
     queries, kv = config.num_heads * config.head_dim, config.num_kv_heads * config.head_dim
     matrices = dict(
         zip(
-            MATRICES,
+            LAYER_MATRICES,
             [(queries, hidden), (kv, hidden), (kv, hidden), (hidden, queries)]
             + [(mlp, hidden), (mlp, hidden), (hidden, mlp)],
             strict=True,

@@ -83,19 +83,20 @@ def test_decoding_in_mixed_is_closer_to_float32_than_bfloat16(directory, rows):
 def test_decoding_with_narrow_weights_is_that_of_the_widened_ones(directory, rows, tmp_path):
     ids = random_ids(120)
     reader = load_engine(directory, numerics="int8").reader
-    weights = dict(reader.decoder.weights)
+    exact = load_engine(directory, numerics="float32").reader
     widened = {
         name: widen(narrow(weight, 8)) if name.endswith("proj.weight") else weight
-        for name, weight in weights.items()
+        for name, weight in exact.decoder.weights.items()
     }
-    exact = load_engine(directory, numerics="float32").reader
     exact.decoder = replace(exact.decoder, weights=widened)
     hidden = forward(exact.decoder, torch.tensor(ids), exact.cache)
     expected = exact.decoder.logits(hidden)
     got = torch.cat([reader.decode(torch.tensor(part)) for part in batched(ids, rows)])
     # the likeliest are scored exactly, the others by the narrow head
     best = expected.topk(100).indices
-    assert distance(got.gather(1, best), expected.gather(1, best)) < 1e-4
+    off = distance(got.gather(1, best), expected.gather(1, best))
+    # what rows in 8 bits lose, and where the processor is fast at it in bfloat16
+    assert off < 0.02, off
 
 
 def test_prompts_in_int8_stay_near_float32_whatever_the_step(directory):
