@@ -66,7 +66,7 @@ def attend_all(queries: Queries, keys: Tensor, values: Tensor, causal: bool = Tr
     if num_queries < TILE // 4:
         return _shared_out(queries, keys, values, [items] * num_groups, position, causal)
     tiles = _tiles(position if causal else 0, num_queries)
-    lasts = [np.searchsorted(items[:, 0], position + first + n) for first, n in tiles]
+    lasts = [int(np.searchsorted(items[:, 0], position + first + n)) for first, n in tiles]
     units = [
         (group, *tile, 0, last if causal else len(items), 0)
         for group in range(num_groups)

@@ -9,9 +9,8 @@ from torch import Tensor
 from torch.nn.functional import linear
 
 from longctx.kernels.int8_linear import Int8Matrix, int8_matrix, int8_project
-from longctx.kernels.narrow import Narrow, fits, multiply, narrow
 
-Matrix = Tensor | Narrow | Int8Matrix
+Matrix = Tensor | Int8Matrix
 
 FEW_ROWS = 4
 
@@ -24,9 +23,6 @@ def project(x: Tensor, weight: Matrix, bias: Tensor | None = None) -> Tensor:
     """
     if isinstance(weight, Int8Matrix):
         return int8_project(x, weight, bias)
-    if isinstance(weight, Narrow):
-        product = multiply(weight, x).to(x.dtype)
-        return product if bias is None else product.add_(bias)
     if x.dtype == weight.dtype:
         return linear(x, weight, bias)
     if x.shape[0] <= FEW_ROWS:
@@ -56,25 +52,16 @@ class Upcast:
         return buffer.copy_(weight)
 
 
-class Narrowed:
-    """Weights in few bits, made when they are first asked for, and kept."""
+class Int8Matrices:
+    """Weights for products in 8-bit integers, made when they are first asked for, and kept."""
 
-    def __init__(self, bits: int | None) -> None:
-        """Start with none; `bits` is how many each gets for decoding, what it needs if None."""
-        self.bits = bits
-        self._kept: dict[Hashable, Matrix] = {}
-        self._int8: dict[Hashable, Int8Matrix] = {}
+    def __init__(self) -> None:
+        """Start with none."""
+        self._kept: dict[Hashable, Int8Matrix] = {}
 
-    def __call__(self, name: Hashable, weight: Tensor) -> Matrix:
-        """Returns `weight` for few rows, or as it is where its shape does not allow it."""
+    def __call__(self, name: Hashable, weight: Tensor) -> Int8Matrix:
+        """Returns `weight` for the many rows of a prompt."""
         found = self._kept.get(name)
         if found is None:
-            found = self._kept[name] = narrow(weight, self.bits) if fits(weight) else weight
-        return found
-
-    def for_many_rows(self, name: Hashable, weight: Tensor) -> Int8Matrix:
-        """Returns `weight` for products in 8-bit integers."""
-        found = self._int8.get(name)
-        if found is None:
-            found = self._int8[name] = int8_matrix(weight)
+            found = self._kept[name] = int8_matrix(weight)
         return found

@@ -21,6 +21,7 @@ from longctx.runtime.config import foreign_reason, load_config
 from longctx.runtime.errors import ModelError
 from longctx.runtime.fidelity import RecallMeter
 from longctx.runtime.lookup import guessed
+from longctx.runtime.narrow_weights import keeping_of
 from longctx.runtime.numerics import choose_numerics
 from longctx.runtime.prefix_keeper import Origin, PrefixKeeper
 from longctx.runtime.prefix_store import PrefixStore
@@ -297,7 +298,8 @@ def load_engine(
         from longctx.runtime.device_reader import load_device_engine
 
         return load_device_engine(config, directory, place, window, numerics, sight, on_notice)
-    reader = own_reader(config, directory, window, chosen, sight)
+    keeping = keeping_of(directory, chosen, prefixes, on_notice)
+    reader = own_reader(config, directory, window, chosen, sight, keeping)
     # the means of values that stand in for Blocks are not stored
     if prefixes is None or reader.decoder.has_stand_ins:
         return Engine(reader)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+import torch
 from torch import Tensor
 from torch.nn.functional import rms_norm, silu
 
@@ -28,6 +29,7 @@ from longctx.runtime.config import ModelConfig
 
 ATTENTION = tuple(f"self_attn.{name}_proj" for name in "qkvo")
 MLP = tuple(f"mlp.{name}_proj" for name in ("gate", "up", "down"))
+MATRICES = ATTENTION + MLP
 
 Matrices = Callable[[str], Matrix]
 Heads = tuple[Tensor, Tensor, Tensor]
@@ -113,7 +115,8 @@ class ByteLayer:
         rows = multiply(self._normed("input_layernorm", x), self.into_heads)
         config = self.own.config
         sizes = (config.num_heads, config.num_kv_heads, config.num_kv_heads)
-        return self.own.in_heads(*rows.split([n * config.head_dim for n in sizes], dim=1))
+        parts = torch.split(rows, [n * config.head_dim for n in sizes], dim=1)
+        return self.own.in_heads(*parts)
 
     def add_attention(self, attended: Tensor, x: Tensor) -> None:
         """Add to x [T, hidden] what the heads saw, [T, H * D]."""
@@ -130,7 +133,7 @@ class ByteLayer:
 
 def fits_byte_layer(own: Parameters) -> bool:
     """Returns whether a layer can be multiplied in bytes here."""
-    names = (f"{own.prefix}{name}.weight" for name in (*ATTENTION, *MLP))
+    names = (f"{own.prefix}{name}.weight" for name in MATRICES)
     return has_byte_products() and fits_bytes(*(own.weights[name] for name in names))
 
 

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from longctx.kernels.flash import BLOCK
-from longctx.kernels.narrow import bits_needed, fits, narrow_bytes
+from longctx.kernels.narrow import bits_needed, narrow_bytes
 from longctx.runtime.config import ModelConfig
-from longctx.runtime.decoder import FLOAT_MATRIX
+from longctx.runtime.decoder import FLOAT_MATRIX, head_name
 from longctx.runtime.errors import OutOfMemory
 from longctx.runtime.micro_batch import MICRO_BATCH
+from longctx.runtime.narrow_weights import can_narrow, keeping_of, narrowed_names
 from longctx.runtime.numerics import Numerics
 from longctx.runtime.weights import open_weights
 
@@ -100,16 +101,20 @@ def _activation_bytes(config: ModelConfig, step: int, item_bytes: int) -> int:
 
 def _narrow_bytes(config: ModelConfig, directory: Path, numerics: Numerics) -> int:
     """Returns what the weights take a second time, for decoding."""
-    if not numerics.narrows:
+    weights, shape = open_weights(directory), (config.num_layers, head_name(config))
+    if not numerics.narrows or not can_narrow(weights, *shape):
         return 0
     total = 0
-    for name, weight in open_weights(directory).items():
-        looked_up = name == "model.embed_tokens.weight" and not config.tied_head
-        if weight.ndim != 2 or looked_up or not fits(weight):
-            continue
+    if numerics.reads_in_int8:
+        for name in narrowed_names(*shape):
+            if ".layers." in name and FLOAT_MATRIX not in name:
+                total += weights[name].numel() + 8 * weights[name].shape[0]
+    keeping = keeping_of(directory, numerics)
+    if keeping and keeping.path.is_file():
+        return total + keeping.path.stat().st_size
+    for name in narrowed_names(*shape):
+        weight = weights[name]
         total += narrow_bytes(tuple(weight.shape), numerics.narrow_bits or bits_needed(weight))
-        if numerics.reads_in_int8 and ".layers." in name and FLOAT_MATRIX not in name:
-            total += weight.numel() + 8 * weight.shape[0]
     return total
 
 

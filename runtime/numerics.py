@@ -42,7 +42,8 @@ class Numerics:
     @property
     def reads_in_int8(self) -> bool:
         """Whether prompts are multiplied in 8-bit integers."""
-        return self.name == "int8" or (self.name == "narrow" and has_byte_products())
+        fast = self.dtype == torch.bfloat16 and has_byte_products()
+        return self.name == "int8" or (self.name == "narrow" and fast)
 
     @property
     def narrows(self) -> bool:

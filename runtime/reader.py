@@ -15,6 +15,7 @@ from longctx.runtime.config import ModelConfig
 from longctx.runtime.decoder import Decoder, build_decoder, forward
 from longctx.runtime.extension import extend
 from longctx.runtime.kv_cache import KVCache
+from longctx.runtime.narrow_weights import Keeping
 from longctx.runtime.numerics import Numerics
 from longctx.runtime.prefix_chain import code_digest
 from longctx.runtime.sight import Sight, decode_rule, prefill_rule
@@ -79,6 +80,9 @@ class DecoderReader:
     def read(self, token_ids: Tensor, on_part: Callable[[float], None], *, dense: bool) -> Tensor:
         """Returns float32 logits [V] after the last of `token_ids` [T], and remembers them."""
         num_layers = self.decoder.config.num_layers
+        if self.decoder.narrowed:
+            # now, and not between the prompt and the answer
+            self.decoder.narrowed.prepare()
         hidden = forward(
             self.decoder,
             token_ids,
@@ -99,9 +103,17 @@ class DecoderReader:
 
 
 def own_reader(
-    config: ModelConfig, directory: Path, window: int | None, numerics: Numerics, sight: Sight
+    config: ModelConfig,
+    directory: Path,
+    window: int | None,
+    numerics: Numerics,
+    sight: Sight,
+    keeping: Keeping | None = None,
 ) -> DecoderReader:
-    """Returns the own decoder over the memory-mapped weights in `directory`."""
+    """Returns the own decoder over the memory-mapped weights in `directory`.
+
+    `keeping` says where narrow weights are kept, if anywhere.
+    """
     config = extend(config, sight.extend, sight.window)
     decoder = build_decoder(
         config,
@@ -110,5 +122,6 @@ def own_reader(
         rule=prefill_rule(sight, config, directory),
         decode_rule=decode_rule(sight),
         temperature_length=sight.temperature_length,
+        keeping=keeping,
     )
     return DecoderReader(decoder, min(window or config.native_window, config.window))

@@ -4,10 +4,11 @@ from dataclasses import replace
 
 import pytest
 import torch
+from torch.nn.functional import linear
 
 from longctx.kernels.linear import FEW_ROWS
-from longctx.kernels.narrow import narrow, widen
-from longctx.runtime import numerics
+from longctx.kernels.narrow import in_bytes, narrow, widen
+from longctx.runtime import layer, numerics
 from longctx.runtime.decoder import forward
 from longctx.runtime.engine import load_engine
 
@@ -88,7 +89,9 @@ def test_decoding_in_mixed_is_closer_to_float32_than_bfloat16(directory, rows):
 
 
 @pytest.mark.parametrize("rows", [1, FEW_ROWS])
-def test_decoding_with_narrow_weights_is_that_of_the_widened_ones(directory, rows, activations):
+def test_decoding_with_narrow_weights_is_that_of_the_widened_ones(
+    directory, rows, activations, monkeypatch
+):
     ids = random_ids(120)
     exact = load_engine(directory, numerics="float32").reader
     widened = {
@@ -96,21 +99,22 @@ def test_decoding_with_narrow_weights_is_that_of_the_widened_ones(directory, row
         for name, weight in exact.decoder.weights.items()
     }
     exact.decoder = replace(exact.decoder, weights=widened)
-    expected = exact.decoder.logits(forward(exact.decoder, torch.tensor(ids), exact.cache))
+    with monkeypatch.context() as patch:
+        # rows meet them in 8 bits
+        patch.setattr(layer, "project", lambda x, *matrix: linear(in_bytes(x), *matrix))
+        hidden = forward(exact.decoder, torch.tensor(ids), exact.cache)
+    expected = exact.decoder.logits(hidden)
     reader = load_engine(directory, numerics="int8").reader
     got = torch.cat([reader.decode(torch.tensor(part)) for part in batched(ids, rows)])
     # the likeliest are scored exactly, the others by the narrow head
     best = expected.topk(100).indices
 
-    def loss(logits, wanted):
-        return distance(logits.gather(1, best), wanted.gather(1, best))
-
-    if activations == "float32":
-        assert loss(got, expected) < 1e-4
-    else:
-        # as much as rounded activations cost elsewhere, where weights are rounded too
-        theirs = [their_logits(directory, ids, dtype) for dtype in (torch.bfloat16, torch.float32)]
-        assert loss(got, expected) < loss(*theirs)
+    got, expected = got.gather(1, best), expected.gather(1, best)
+    off = (got - expected).norm(dim=1) / expected.norm(dim=1)
+    # now and then a code that lies between two falls to the other side, and later tokens see it;
+    # activations in bfloat16 move many
+    assert off[0] < (1e-5 if activations == "float32" else 0.03)
+    assert off.median() < (0.006 if activations == "float32" else 0.03)
 
 
 def test_prompts_in_int8_stay_near_float32_whatever_the_step(directory, activations):

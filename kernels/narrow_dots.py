@@ -1,0 +1,268 @@
+"""The innermost product of `narrow`: a panel of 16 rows of codes with up to 4 rows in 8 bits.
+
+Written for LLVM, since no loop of numba's is made into the instructions that multiply bytes. Lane r
+of a vector is row r of the panel and holds codes of 4 neighbouring inputs, so that no vector is
+ever summed up. There are forms for x86 with and without such instructions and one for the rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import contextmanager
+from typing import Any
+
+from llvmlite import binding, ir
+from numba.core import cgutils as typed_cgutils
+from numba.core import types as typed_types
+from numba.extending import intrinsic
+
+# numba's own annotations are of the compiler's insides
+cgutils: Any = typed_cgutils
+types: Any = typed_types
+_compiled_in: Any = intrinsic
+
+PANEL = 16
+GROUP = 32
+CHUNK = 64
+_CHUNKS = GROUP // 4
+_BYTE, _HALF, _FLOAT = ir.IntType(8), ir.HalfType(), ir.FloatType()
+_I16, _I32, _I64 = ir.IntType(16), ir.IntType(32), ir.IntType(64)
+
+OFFSETS = {4: 0, 5: 16, 6: 32, 8: 128}
+"""What is subtracted of a code by its bits; codes of 4 bits have least values instead."""
+
+Dot = Callable[[Any, int, Any, Any, Any], Any]
+"""Adds to a vector the products of 4 codes and 4 bytes in each lane: builder, bits, the rest."""
+
+
+def code_bytes(bits: int) -> int:
+    """Returns the bytes of the codes of a panel and a group."""
+    return PANEL * GROUP * bits // 8
+
+
+def _called(builder: Any, name: str, kind: Any, *args: Any) -> Any:
+    function_type = ir.FunctionType(kind, [arg.type for arg in args])
+    function = cgutils.get_or_insert_function(builder.function.module, function_type, name)
+    return builder.call(function, args)
+
+
+def _each(kind: Any, value: float) -> Any:
+    return ir.Constant(kind, [value] * kind.count)
+
+
+def _dot_in_one(builder: Any, bits: int, total: Any, codes: Any, x: Any) -> Any:
+    """VNNI: one instruction."""
+    size = 32 * total.type.count
+    return _called(builder, f"llvm.x86.avx512.vpdpbusd.{size}", total.type, total, codes, x)
+
+
+def _dot_in_pairs(builder: Any, bits: int, total: Any, codes: Any, x: Any) -> Any:
+    """AVX2: pairs are added in 16 bits, where codes of 8 bits have no room: they go in halves."""
+    lanes = total.type.count
+    in_bytes, in_words = ir.VectorType(_BYTE, 4 * lanes), ir.VectorType(_I16, 2 * lanes)
+
+    def dot(codes: Any, worth: int) -> Any:
+        parts = builder.bitcast(codes, in_bytes), builder.bitcast(x, in_bytes)
+        pairs = _called(builder, "llvm.x86.avx2.pmadd.ub.sw", in_words, *parts)
+        return _called(builder, "llvm.x86.avx2.pmadd.wd", total.type, pairs, _each(in_words, worth))
+
+    if bits < 8:
+        return builder.add(total, dot(codes, 1))
+    foot = _each(codes.type, 0x0F0F0F0F)
+    head = builder.and_(builder.lshr(codes, _each(codes.type, 4)), foot)
+    return builder.add(builder.add(total, dot(builder.and_(codes, foot), 1)), dot(head, 16))
+
+
+def _dot_plain(builder: Any, bits: int, total: Any, codes: Any, x: Any) -> Any:
+    """Any processor: byte by byte."""
+    kind = codes.type
+    for k in range(4):
+        code = builder.and_(builder.lshr(codes, _each(kind, 8 * k)), _each(kind, 255))
+        byte = builder.ashr(builder.shl(x, _each(kind, 24 - 8 * k)), _each(kind, 24))
+        total = builder.add(total, builder.mul(code, byte))
+    return total
+
+
+_FORMS: dict[str, tuple[int, Dot]] = {
+    "vnni512": (16, _dot_in_one),
+    "vnni256": (8, _dot_in_one),
+    "avx2": (8, _dot_in_pairs),
+    "plain": (8, _dot_plain),
+}
+
+
+def possible_forms() -> list[str]:
+    """Returns the forms that this processor can run, the fastest first."""
+    has = binding.get_host_cpu_features()
+    needs = {
+        "vnni512": has.get("avx512vnni") and has.get("avx512bw"),
+        "vnni256": has.get("avxvnni") or (has.get("avx512vnni") and has.get("avx512vl")),
+        "avx2": has.get("avx2"),
+        "plain": True,
+    }
+    return [form for form in _FORMS if needs[form]]
+
+
+_chosen = possible_forms()[:1]
+
+
+@contextmanager
+def forced(form: str) -> Any:
+    """Let what is compiled meanwhile use this form."""
+    _chosen.insert(0, form)
+    try:
+        yield
+    finally:
+        _chosen.pop(0)
+
+
+class _Panel:
+    """What the code for one panel is made with."""
+
+    def __init__(self, builder: Any, bits: int, num_rows: int) -> None:
+        """Take the form that is chosen now."""
+        self.builder, self.bits, self.num_rows = builder, bits, num_rows
+        self.lanes, self.dot = _FORMS[_chosen[0]]
+        self.words = ir.VectorType(_I32, self.lanes)
+        self.floats = ir.VectorType(_FLOAT, self.lanes)
+
+    def load(self, pointer: Any, at: Any, kind: Any) -> Any:
+        """A value of that kind, `at` bytes behind the pointer."""
+        place = self.builder.gep(pointer, [at])
+        loaded = self.builder.load(self.builder.bitcast(place, ir.PointerType(kind)))
+        loaded.align = 1
+        return loaded
+
+    def spread(self, value: Any, kind: Any) -> Any:
+        """A vector of one value."""
+        empty = ir.Constant(kind, ir.Undefined)
+        first = self.builder.insert_element(empty, value, ir.Constant(_I32, 0))
+        zeros = ir.Constant(ir.VectorType(_I32, self.lanes), [0] * self.lanes)
+        return self.builder.shuffle_vector(first, empty, zeros)
+
+    def fma(self, a: Any, b: Any, c: Any) -> Any:
+        """The sum of a product and a vector."""
+        return _called(self.builder, f"llvm.fma.v{self.lanes}f32", self.floats, a, b, c)
+
+    def chunks(self, codes: Any, at: Any) -> list[Any]:
+        """The codes of a group in bytes: 8 vectors, of as many lanes as the form has."""
+        builder, words = self.builder, self.words
+
+        def part(index: int) -> Any:
+            return self.load(codes, builder.add(at, ir.Constant(_I64, CHUNK * index)), words)
+
+        def moved(vector: Any, by: int, mask: int) -> Any:
+            if by:
+                move = builder.shl if by > 0 else builder.lshr
+                vector = move(vector, _each(words, abs(by)))
+            return builder.and_(vector, _each(words, mask * 0x01010101))
+
+        if self.bits == 8:
+            return [part(index) for index in range(_CHUNKS)]
+        low = [part(index) for index in range(4)]
+        feet = [moved(low[s % 4], -4 * (s // 4), 15) for s in range(_CHUNKS)]
+        if self.bits == 5:
+            tops = [part(4)] * _CHUNKS
+            heads = [moved(tops[s], 4 - s, 16) for s in range(_CHUNKS)]
+        elif self.bits == 6:
+            tops = [part(4), part(5)]
+            heads = [moved(tops[s // 4], 4 - 2 * (s % 4), 48) for s in range(_CHUNKS)]
+        else:
+            return feet
+        return [builder.or_(foot, head) for foot, head in zip(feet, heads, strict=True)]
+
+
+def panel_dots(bits: int, num_rows: int) -> Any:
+    """Returns the intrinsic of a panel's codes with `num_rows` rows, to `out` [num_rows, PANEL].
+
+    It takes addresses: of the panel's codes and scales, of the rows' codes [T, in], of what a row's
+    codes are worth and add up to, float32 [T, in / 32] (for 6 bits in halves of a group), then the
+    number of groups and the address of `out`.
+    """
+    halves = 2 if bits == 6 else 1
+
+    @_compiled_in
+    def dots(
+        typing: Any,
+        codes: Any,
+        scales: Any,
+        x: Any,
+        worths: Any,
+        sums: Any,
+        num_groups: Any,
+        out: Any,
+    ) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            to_bytes = ir.PointerType(_BYTE)
+            num_groups = args[5]
+            pointers = [builder.inttoptr(args[k], to_bytes) for k in (0, 1, 2, 3, 4, 6)]
+            codes, scales, x, worths, sums, out = pointers
+            panel = _Panel(builder, bits, num_rows)
+            floats, lanes = panel.floats, panel.lanes
+            halves_of_lanes = ir.VectorType(_HALF, lanes)
+            zero = _each(floats, 0.0)
+            parts = PANEL // lanes
+            totals = [
+                [cgutils.alloca_once_value(builder, zero) for _ in range(num_rows)]
+                for _ in range(parts)
+            ]
+            leasts = builder.add(
+                builder.ptrtoint(scales, _I64),
+                builder.mul(num_groups, ir.Constant(_I64, 2 * PANEL)),
+            )
+            leasts = builder.inttoptr(leasts, to_bytes)
+
+            def times(value: Any, factor: int, more: int = 0) -> Any:
+                product = builder.mul(value, ir.Constant(_I64, factor))
+                return builder.add(product, ir.Constant(_I64, more)) if more else product
+
+            def of_row(row: int, at: Any, size: int) -> Any:
+                length = times(num_groups, size * row)
+                return builder.add(at, length) if row else at
+
+            def step(group: Any, part: int) -> None:
+                start = times(group, code_bytes(bits), 4 * lanes * part)
+                unpacked = panel.chunks(codes, start)
+                each = _CHUNKS // halves
+                for half in range(halves):
+                    at = times(group, 2 * PANEL * halves, 2 * PANEL * half + 2 * lanes * part)
+                    scale = builder.fpext(panel.load(scales, at, halves_of_lanes), floats)
+                    if bits == 4:
+                        least = builder.fpext(panel.load(leasts, at, halves_of_lanes), floats)
+                    for row in range(num_rows):
+                        dot = _each(panel.words, 0)
+                        for s in range(each * half, each * half + each):
+                            where = of_row(row, times(group, GROUP, 4 * s), GROUP)
+                            word = panel.spread(panel.load(x, where, _I32), panel.words)
+                            dot = panel.dot(builder, bits, dot, unpacked[s], word)
+                        dot = builder.sitofp(dot, floats)
+                        where = of_row(row, times(group, 4), 4)
+                        worth = panel.spread(panel.load(worths, where, _FLOAT), floats)
+                        where = of_row(row, times(group, 4 * halves, 4 * half), 4 * halves)
+                        total_of_x = panel.spread(panel.load(sums, where, _FLOAT), floats)
+                        place = totals[part][row]
+                        total = builder.load(place)
+                        if bits == 4:
+                            total = panel.fma(least, total_of_x, total)
+                            total = panel.fma(scale, builder.fmul(dot, worth), total)
+                        else:
+                            below = _each(floats, -float(OFFSETS[bits]))
+                            dot = panel.fma(dot, worth, builder.fmul(below, total_of_x))
+                            total = panel.fma(scale, dot, total)
+                        builder.store(total, place)
+
+            with cgutils.for_range(builder, num_groups) as loop:
+                for part in range(parts):
+                    step(loop.index, part)
+            for part in range(parts):
+                for row in range(num_rows):
+                    at = ir.Constant(_I64, 4 * (PANEL * row + lanes * part))
+                    where = builder.bitcast(builder.gep(out, [at]), ir.PointerType(floats))
+                    stored = builder.store(builder.load(totals[part][row]), where)
+                    stored.align = 4
+            return context.get_dummy_value()
+
+        arguments = (types.intp,) * 7
+        return types.void(*arguments), generate
+
+    return dots
