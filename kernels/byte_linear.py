@@ -22,7 +22,6 @@ GROUP = 64
 OUTPUTS = 32
 # Stands for 0 in the codes of weights, which have no sign.
 _ZERO = 128
-_MOST = 127
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,25 +66,22 @@ def fits_bytes(*weights: Tensor) -> bool:
 
 
 def byte_matrix(weights: Sequence[Tensor], biases: Sequence[Tensor | None]) -> ByteMatrix:
-    """Returns weights [O, K] with their biases [O], one below the other."""
+    """Returns bfloat16 weights [O, K] with their biases [O], one below the other."""
     assert fits_bytes(*weights), [tuple(w.shape) for w in weights]
-    parts = [_coded(weight) for weight in weights]
+    panels, width = sum(map(len, weights)) // OUTPUTS, weights[0].shape[1]
+    codes = torch.empty(panels, width // 4, OUTPUTS, 4, dtype=torch.uint8)
+    scales, start = torch.empty(panels, width // GROUP, OUTPUTS), 0
+    for weight in weights:
+        rows = weight.to(torch.bfloat16).contiguous()
+        end = start + len(rows) // OUTPUTS
+        pointers = codes[start:end].data_ptr(), scales[start:end].data_ptr()
+        _loops().code_weights(rows.data_ptr(), end - start, width // GROUP, *pointers)
+        start = end
     bias = [
         torch.zeros(len(weight)) if bias is None else bias.float()
         for weight, bias in zip(weights, biases, strict=True)
     ]
-    codes, scales = (torch.cat(part) for part in zip(*parts, strict=True))
     return ByteMatrix(codes, scales, torch.cat(bias))
-
-
-def _coded(weight: Tensor) -> tuple[Tensor, Tensor]:
-    """Returns the codes and scales of a matrix [O, K]."""
-    num_panels, width = weight.shape[0] // OUTPUTS, weight.shape[1]
-    groups = weight.float().view(num_panels, OUTPUTS, width // GROUP, GROUP)
-    scales = groups.abs().amax(-1, keepdim=True).clamp_min(1e-20) / _MOST
-    codes = (groups / scales).round_().add_(_ZERO).to(torch.uint8)
-    turned = codes.view(num_panels, OUTPUTS, width // 4, 4).transpose(1, 2).contiguous()
-    return turned, scales.squeeze(-1).transpose(1, 2).contiguous()
 
 
 def byte_weights(matrix: ByteMatrix) -> Tensor:

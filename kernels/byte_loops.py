@@ -17,11 +17,12 @@ from longctx.kernels.byte_vectors import (
     sum_of_squares,
     tiling,
 )
-from longctx.kernels.vectors import floats, words
+from longctx.kernels.vectors import LANES, floats, words
 
 _tile, _pair, _one = tiling(TOKENS, False), tiling(2, False), tiling(1, False)
 _add_tile, _add_pair, _add_one = tiling(TOKENS, True), tiling(2, True), tiling(1, True)
 _PANEL_BYTES = OUTPUTS * 4
+_HALF, _HIGH, _SIGNS = np.uint32(16), np.uint32(0xFFFF0000), np.uint32(0x80808080)
 
 
 @numba.njit(parallel=True, cache=True, error_model="numpy")
@@ -120,3 +121,30 @@ def code_gated_rows(
                 floats(scales + 4 * at),
                 words(sums + 4 * at),
             )
+
+
+@numba.njit(parallel=True, cache=True, error_model="numpy")
+def code_weights(matrix: int, num_panels: int, groups: int, codes: int, scales: int) -> None:
+    """Fill codes [P, K / 4, 32, 4] and scales [P, K / 64, 32] of bfloat16 rows [O, K]."""
+    ones = np.ones(GROUP, dtype=np.float32)
+    for panel in numba.prange(num_panels):
+        memory = np.empty(3 * GROUP + 2 * LANES, dtype=np.float32)
+        base = -(memory.ctypes.data // -64) * 64
+        row, found, sums = words(base), words(base + 4 * GROUP), words(base + 5 * GROUP)
+        weight = floats(base + 8 * GROUP)
+        for i in range(GROUP):
+            weight[i] = ones[i]
+        for r in range(OUTPUTS):
+            source = words(matrix + 2 * (panel * OUTPUTS + r) * groups * GROUP)
+            for group in range(groups):
+                for i in range(GROUP // 2):
+                    pair = source[group * (GROUP // 2) + i]
+                    row[2 * i] = pair << _HALF
+                    row[2 * i + 1] = pair & _HIGH
+                at = panel * groups + group
+                scale = floats(scales + 4 * (at * OUTPUTS + r))
+                code_group(floats(base), np.float32(1), weight, found, scale, sums)
+                target = words(codes + at * GROUP * OUTPUTS)
+                for i in range(GROUP // 4):
+                    # without a sign, 128 stands for 0
+                    target[i * OUTPUTS + r] = found[i] ^ _SIGNS

@@ -43,7 +43,7 @@ def has_flash() -> bool:
 
 def can_flash(q: Tensor) -> bool:
     """Returns whether queries [H, T, D] can be attended with here."""
-    return q.dtype == torch.bfloat16 and q.shape[-1] % 32 == 0 and has_flash()
+    return q.dtype == torch.bfloat16 and q.shape[-1] % BLOCK == 0 and has_flash()
 
 
 def items_of(begin: int, end: int, view: int) -> Items:
@@ -168,7 +168,7 @@ def _run(
     assert keys.stride() == values.stride() and stacked.stride(-1) == 1
     out = torch.zeros(num_slots, num_heads, num_queries, head_dim)
     lse = torch.full((num_slots, num_heads, num_queries), float("-inf"))
-    flash_loops.attention(head_dim)(
+    flash_loops.attend(
         np.array(units, dtype=np.int64),
         items,
         stacked.data_ptr(),
@@ -177,6 +177,7 @@ def _run(
         keys.data_ptr(),
         values.data_ptr(),
         keys.stride(0) // 2,
+        head_dim,
         num_heads // keys.shape[0],
         position,
         causal,

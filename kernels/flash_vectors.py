@@ -67,83 +67,78 @@ def power_of_two(builder: Any, x: Any) -> Any:
 
 
 def _product(
-    builder: Any, rows: Any, stride: int, columns: Any, width: int, vectors: int, start: Any
+    builder: Any, rows: Any, num_pairs: Any, columns: Any, width: Any, start: Any
 ) -> list[list[Any]]:
-    """Returns [ROWS][vectors] sums of `stride` pairs a row with columns of `width` words a pair.
+    """Returns sums [ROWS][4] of pairs of rows with columns, of which a pair takes `width` words.
 
     `start(row, vector)` is what they are added to.
     """
-    sums = [[cgutils.alloca_once(builder, FLOATS) for _ in range(vectors)] for _ in range(ROWS)]
+    vectors = range(BLOCK // LANES)
+    sums = [[cgutils.alloca_once(builder, FLOATS) for _ in vectors] for _ in range(ROWS)]
     for r, row in enumerate(sums):
-        for n, place in enumerate(row):
-            builder.store(start(r, n), place)
-    assert stride % _UNROLLED == 0, stride
-    with cgutils.for_range(builder, ir.Constant(I64, stride // _UNROLLED)) as loop:
+        for n, to in enumerate(row):
+            builder.store(start(r, n), to)
+    steps = builder.udiv(num_pairs, ir.Constant(I64, _UNROLLED))
+    with cgutils.for_range(builder, steps) as loop:
         for step in range(_UNROLLED):
             pair = times(builder, loop.index, _UNROLLED, step)
+            at = builder.mul(pair, width)
             found = [
-                load(builder, columns, WORDS, times(builder, pair, width, LANES * n))
-                for n in range(vectors)
+                load(builder, columns, WORDS, builder.add(at, ir.Constant(I64, LANES * n)))
+                for n in vectors
             ]
             for r, row in enumerate(sums):
-                offset = builder.add(pair, ir.Constant(I64, r * stride))
+                offset = builder.add(pair, times(builder, num_pairs, r))
                 each = splat(builder, load(builder, rows, I32, offset, 4))
                 factors = builder.bitcast(each, PAIRS)
-                for vector, place in zip(found, row, strict=True):
+                for vector, to in zip(found, row, strict=True):
                     added = call(
                         builder,
                         "llvm.x86.avx512bf16.dpbf16ps.512",
                         FLOATS,
-                        [builder.load(place), factors, builder.bitcast(vector, PAIRS)],
+                        [builder.load(to), factors, builder.bitcast(vector, PAIRS)],
                     )
-                    builder.store(added, place)
-    return [[builder.load(place) for place in row] for row in sums]
+                    builder.store(added, to)
+    return [[builder.load(to) for to in row] for row in sums]
 
 
-def scoring(head_dim: int) -> Any:
-    """Returns the intrinsic of the products of ROWS queries with a Block's keys."""
+@compiled_in
+def score(typing: Any, queries: Any, num_pairs: Any, keys: Any, scores: Any) -> Any:
+    """The products of ROWS queries of `num_pairs` pairs with a Block's keys."""
 
-    @compiled_in
-    def score(typing: Any, queries: Any, keys: Any, scores: Any) -> Any:
-        def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            queries, keys, scores = args
-            vectors = BLOCK // LANES
-            found = _product(
-                builder, queries, head_dim // 2, keys, BLOCK, vectors, lambda r, n: every(0.0)
-            )
-            for r, row in enumerate(found):
-                for n, vector in enumerate(row):
-                    store(builder, vector, scores, r * BLOCK + n * LANES)
-            return context.get_dummy_value()
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        queries, num_pairs, keys, scores = args
+        width = ir.Constant(I64, BLOCK)
+        found = _product(builder, queries, num_pairs, keys, width, lambda r, n: every(0.0))
+        for r, row in enumerate(found):
+            for n, vector in enumerate(row):
+                store(builder, vector, scores, r * BLOCK + n * LANES)
+        return context.get_dummy_value()
 
-        return types.void(queries, keys, scores), generate
-
-    return score
+    return types.void(queries, num_pairs, keys, scores), generate
 
 
-def gathering(head_dim: int) -> Any:
-    """Returns the intrinsic that adds a Block's values, weighted, to ROWS outputs."""
+@compiled_in
+def gather(typing: Any, weights: Any, values: Any, head_dim: Any, out: Any) -> Any:
+    """Adds 64 columns of a Block's values, weighted, to those of ROWS outputs."""
 
-    @compiled_in
-    def gather(typing: Any, weights: Any, values: Any, out: Any) -> Any:
-        def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            weights, values, out = args
-            for first in range(0, head_dim, 64):
-                vectors = min(64, head_dim - first) // LANES
-                part = builder.gep(values, [ir.Constant(I64, first)])
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        weights, values, head_dim, out = args
 
-                def start(r: int, n: int, first: int = first) -> Any:
-                    return load(builder, out, FLOATS, r * head_dim + first + n * LANES)
+        def at(r: int, n: int) -> Any:
+            return times(builder, head_dim, r, n * LANES)
 
-                found = _product(builder, weights, BLOCK // 2, part, head_dim, vectors, start)
-                for r, row in enumerate(found):
-                    for n, vector in enumerate(row):
-                        store(builder, vector, out, r * head_dim + first + n * LANES)
-            return context.get_dummy_value()
+        def start(r: int, n: int) -> Any:
+            return load(builder, out, FLOATS, at(r, n))
 
-        return types.void(weights, values, out), generate
+        pairs = ir.Constant(I64, BLOCK // 2)
+        found = _product(builder, weights, pairs, values, head_dim, start)
+        for r, row in enumerate(found):
+            for n, vector in enumerate(row):
+                store(builder, vector, out, at(r, n))
+        return context.get_dummy_value()
 
-    return gather
+    return types.void(weights, values, head_dim, out), generate
 
 
 @compiled_in
