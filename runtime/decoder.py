@@ -34,8 +34,10 @@ from longctx.runtime.layer import (
     Heads,
     Layer,
     Parameters,
+    Release,
     byte_layer,
-    fits_byte_layer,
+    fits_byte_layers,
+    keep,
 )
 from longctx.runtime.micro_batch import MicroBatch, micro_batches
 from longctx.runtime.narrow_weights import Keeping, NarrowWeights, can_narrow
@@ -65,6 +67,8 @@ class Decoder:
     rule: Rule | None = None
     decode_rule: BlockRule | None = None
     meter: RecallMeter = field(default_factory=RecallMeter)
+    release: Release = keep
+    in_bytes: bool = False
 
     @property
     def has_stand_ins(self) -> bool:
@@ -123,12 +127,13 @@ def build_decoder(
     decode_rule: BlockRule | None = None,
     temperature_length: int | None = None,
     keeping: Keeping | None = None,
+    release: Release = keep,
 ) -> Decoder:
     """Returns a Decoder over `weights`, named as in Hugging Face checkpoints.
 
     Without a `rule` prompts attend densely, without a `decode_rule` decoded tokens do.
     `temperature_length` is for the published temperature of Dual Chunk Attention. Without `keeping`
-    narrow weights are made anew in every process.
+    narrow weights are made anew in every process. `release` hears of weights that are done with.
 
     Raises:
         ModelError: a weight is missing or has another shape than the config says.
@@ -159,7 +164,7 @@ def build_decoder(
     }
     narrowed, head = None, head_name(config)
     if numerics.narrows and can_narrow(weights, config.num_layers, head):
-        narrowed = NarrowWeights(config, held, head, numerics.narrow_bits, keeping)
+        narrowed = NarrowWeights(config, held, head, numerics.narrow_bits, keeping, release)
     return Decoder(
         config,
         numerics,
@@ -168,6 +173,10 @@ def build_decoder(
         Upcast(numerics.dtype),
         Int8Matrices(),
         narrowed,
+        release=release,
+        in_bytes=numerics.reads_in_int8
+        and numerics.dtype == torch.bfloat16
+        and fits_byte_layers(weights, config.num_layers),
         reach=reach,
         rule=rule,
         decode_rule=decode_rule,
@@ -192,7 +201,7 @@ def forward(
     """
     start, num_tokens = cache.length, token_ids.shape[0]
     x = decoder.embed(token_ids)
-    if isinstance(_layer(decoder, 0, decoding), ByteLayer):
+    if decoder.in_bytes and not decoding:
         x = x.float()
     batches = micro_batches(
         decoder.reach,
@@ -251,10 +260,9 @@ def _layer(decoder: Decoder, index: int, decoding: bool) -> Layer:
     own = Parameters(decoder.config, decoder.weights, f"model.layers.{index}.")
     decoding = decoding and decoder.numerics.decoding != "as read"
     in_int8 = decoder.numerics.reads_in_int8
-    in_bfloat16 = decoder.numerics.dtype == torch.bfloat16
-    if in_int8 and in_bfloat16 and not decoding and fits_byte_layer(own):
+    if decoder.in_bytes and not decoding:
         if index not in decoder.byte_layers:
-            decoder.byte_layers[index] = byte_layer(own)
+            decoder.byte_layers[index] = byte_layer(own, decoder.release)
         return decoder.byte_layers[index]
     in_int8 &= can_multiply_int8()
 

@@ -32,6 +32,9 @@ MLP = tuple(f"mlp.{name}_proj" for name in ("gate", "up", "down"))
 MATRICES = ATTENTION + MLP
 
 Matrices = Callable[[str], Matrix]
+Release = Callable[[str], None]
+"""Told the name of a weight that will hardly be read again."""
+
 Heads = tuple[Tensor, Tensor, Tensor]
 """Queries [T, H, D], keys and values [T, G, D], not rotated."""
 
@@ -131,18 +134,27 @@ class ByteLayer:
         return code_rows(x, self.own.get(f"{name}.weight"), self.own.config.norm_eps)
 
 
-def fits_byte_layer(own: Parameters) -> bool:
-    """Returns whether a layer can be multiplied in bytes here."""
-    names = (f"{own.prefix}{name}.weight" for name in MATRICES)
-    return has_byte_products() and fits_bytes(*(own.weights[name] for name in names))
+def fits_byte_layers(weights: Mapping[str, Tensor], num_layers: int) -> bool:
+    """Returns whether all layers can be multiplied in bytes here."""
+    prefixes = (f"model.layers.{index}." for index in range(num_layers))
+    names = (f"{prefix}{name}.weight" for prefix in prefixes for name in MATRICES)
+    return has_byte_products() and fits_bytes(*(weights[name] for name in names))
 
 
-def byte_layer(own: Parameters) -> ByteLayer:
-    """Returns the layer with its matrices in bytes."""
+def keep(name: str) -> None:
+    """Release nothing."""
+
+
+def byte_layer(own: Parameters, release: Release = keep) -> ByteLayer:
+    """Returns the layer with its matrices in bytes; `release` hears which ones it was made of."""
 
     def together(*names: str) -> ByteMatrix:
-        matrices = [own.weights[f"{own.prefix}{name}.weight"] for name in names]
-        return byte_matrix(matrices, [own.get(f"{name}.bias") for name in names])
+        whole = [f"{own.prefix}{name}.weight" for name in names]
+        biases = [own.get(f"{name}.bias") for name in names]
+        matrix = byte_matrix([own.weights[name] for name in whole], biases)
+        for name in whole:
+            release(name)
+        return matrix
 
     return ByteLayer(
         own, together(*ATTENTION[:3]), together(ATTENTION[3]), together(*MLP[:2]), together(MLP[2])

@@ -6,11 +6,15 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+
+from longctx.kernels.byte_linear import GROUP
 from longctx.kernels.flash import BLOCK
 from longctx.kernels.narrow import bits_needed, narrow_bytes
 from longctx.runtime.config import ModelConfig
 from longctx.runtime.decoder import FLOAT_MATRIX, head_name
 from longctx.runtime.errors import OutOfMemory
+from longctx.runtime.layer import fits_byte_layers
 from longctx.runtime.micro_batch import MICRO_BATCH
 from longctx.runtime.narrow_weights import can_narrow, keeping_of, narrowed_names
 from longctx.runtime.numerics import Numerics
@@ -100,15 +104,20 @@ def _activation_bytes(config: ModelConfig, step: int, item_bytes: int) -> int:
 
 
 def _narrow_bytes(config: ModelConfig, directory: Path, numerics: Numerics) -> int:
-    """Returns what the weights take a second time, for decoding."""
+    """Returns what the weights take in few bits, less what is then released of them as stored."""
     weights, shape = open_weights(directory), (config.num_layers, head_name(config))
     if not numerics.narrows or not can_narrow(weights, *shape):
         return 0
     total = 0
     if numerics.reads_in_int8:
-        for name in narrowed_names(*shape):
-            if ".layers." in name and FLOAT_MATRIX not in name:
-                total += weights[name].numel() + 8 * weights[name].shape[0]
+        of_layers = [name for name in narrowed_names(*shape) if ".layers." in name]
+        if numerics.dtype == torch.bfloat16 and fits_byte_layers(weights, config.num_layers):
+            # a byte and its share of a scale, for two bytes of which a layer is held at a time
+            numbers = sum(weights[name].numel() for name in of_layers)
+            total += numbers * (GROUP + 4) // GROUP - 2 * numbers + 2 * numbers // config.num_layers
+        else:
+            in_int8 = [weights[name] for name in of_layers if FLOAT_MATRIX not in name]
+            total += sum(weight.numel() + 8 * weight.shape[0] for weight in in_int8)
     keeping = keeping_of(directory, numerics)
     if keeping and keeping.path.is_file():
         return total + keeping.path.stat().st_size

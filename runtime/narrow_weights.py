@@ -15,7 +15,7 @@ from torch import Tensor
 from longctx.kernels.narrow import Narrow, Stack, fits, multiply, narrow, stack, swiglu, warm_up
 from longctx.runtime.config import ModelConfig
 from longctx.runtime.install import SOURCE, make_private
-from longctx.runtime.layer import MATRICES, Heads, Parameters
+from longctx.runtime.layer import MATRICES, Heads, Parameters, Release, keep
 from longctx.runtime.narrow_file import load, save
 from longctx.runtime.numerics import Numerics
 from longctx.runtime.prefix_store import PrefixStore
@@ -69,8 +69,13 @@ class NarrowWeights:
         head: str,
         bits: int | None,
         keeping: Keeping | None = None,
+        release: Release = keep,
     ) -> None:
-        """Make nothing yet; `bits` is how many each gets, what it needs if None."""
+        """Make nothing yet; `bits` is how many each gets, what it needs if None.
+
+        `release` hears of each weight that was made narrow.
+        """
+        self._release = release
         self._config, self._weights, self._num_layers = config, weights, config.num_layers
         self._head, self._bits, self._keeping = head, bits, keeping
 
@@ -104,6 +109,7 @@ class NarrowWeights:
     def _made(self) -> Iterator[tuple[str, Narrow]]:
         for name in narrowed_names(self._num_layers, self._head):
             yield name, narrow(self._weights[name], self._bits)
+            self._release(name)
 
     def _layer(self, prefix: str) -> NarrowLayer:
         def joined(*names: str) -> Stack:

@@ -115,13 +115,15 @@ def own_reader(
     `keeping` says where narrow weights are kept, if anywhere.
     """
     config = extend(config, sight.extend, sight.window)
+    weights = open_weights(directory)
     decoder = build_decoder(
         config,
-        open_weights(directory),
+        weights,
         numerics,
         rule=prefill_rule(sight, config, directory),
         decode_rule=decode_rule(sight),
         temperature_length=sight.temperature_length,
         keeping=keeping,
+        release=weights.release,
     )
     return DecoderReader(decoder, min(window or config.native_window, config.window))

@@ -54,6 +54,14 @@ class Weights(Mapping[str, Tensor]):
         flat = torch.frombuffer(mapped, dtype=dtype, count=count, offset=stored.start)
         return flat.view(stored.shape)
 
+    def release(self, name: str) -> None:
+        """Give the memory of a tensor back, which is read again from the file when it is used."""
+        mapped, stored = self._places[name]
+        first, last = -(stored.start // -mmap.PAGESIZE), stored.end // mmap.PAGESIZE
+        if first < last and hasattr(mmap, "MADV_DONTNEED"):
+            size = (last - first) * mmap.PAGESIZE
+            mapped.madvise(mmap.MADV_DONTNEED, first * mmap.PAGESIZE, size)
+
     def __iter__(self) -> Iterator[str]:
         """The names."""
         return iter(self._places)
