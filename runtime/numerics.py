@@ -43,7 +43,7 @@ class Numerics:
     def reads_in_int8(self) -> bool:
         """Whether prompts are multiplied in 8-bit integers."""
         fast = self.dtype == torch.bfloat16 and has_byte_products()
-        return self.name == "int8" or (self.name == "narrow" and fast)
+        return self.name == "int8" or (self.narrows and fast)
 
     @property
     def narrows(self) -> bool:
@@ -55,8 +55,8 @@ def choose_numerics(name: str) -> Numerics:
     """Returns the Numerics called `name`; "auto" is "narrow".
 
     Activations are in bfloat16 where the processor is fast at it, in float32 elsewhere. "narrow"
-    multiplies prompts in 8-bit integers where the processor is made for it, "int8" wherever torch
-    can.
+    and "int4" multiply prompts in 8-bit integers where the processor is made for it, "int8" wherever
+    torch can.
 
     Raises:
         ModelError: there is no such name.
