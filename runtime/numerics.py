@@ -55,8 +55,8 @@ def choose_numerics(name: str) -> Numerics:
     """Returns the Numerics called `name`; "auto" is "narrow".
 
     Activations are in bfloat16 where the processor is fast at it, in float32 elsewhere. "narrow"
-    and "int4" multiply prompts in 8-bit integers where the processor is made for it, "int8" wherever
-    torch can.
+    and "int4" multiply prompts in 8-bit integers where the processor is made for it, "int8" does
+    wherever torch can.
 
     Raises:
         ModelError: there is no such name.
