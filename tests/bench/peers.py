@@ -27,15 +27,24 @@ Run = Callable[[Path, Path, Sequence[int]], Iterator[str | None]]
 """Yields what it computes in, once ready, and then None for each token as it is written."""
 
 
-def run_longctx(directory: Path, gguf: Path, ids: Sequence[int]) -> Iterator[str | None]:
+def run_longctx(
+    directory: Path, gguf: Path, ids: Sequence[int], attention: str = "dense"
+) -> Iterator[str | None]:
     from longctx.runtime.engine import load_engine
+    from longctx.runtime.sight import Sight
 
-    engine = load_engine(directory, window=len(ids) + WRITTEN, num_threads=THREADS)
+    window, sight = len(ids) + WRITTEN, Sight(attention=attention)
+    engine = load_engine(directory, window=window, num_threads=THREADS, sight=sight)
     numerics = engine.reader.numerics
     dtype = str(numerics.dtype).removeprefix("torch.")
-    yield f"{numerics.name}: prompts in {dtype}, answers with 4 and 8 bit weights"
+    products = "8 bit products, " if numerics.reads_in_int8 else ""
+    yield f"{numerics.name}: prompts in {products}{dtype}, answers with 4 to 8 bit weights"
     for _ in engine.generate(ids, max_tokens=WRITTEN):
         yield None
+
+
+def run_sparse(directory: Path, gguf: Path, ids: Sequence[int]) -> Iterator[str | None]:
+    return run_longctx(directory, gguf, ids, "blocks")
 
 
 def run_llama(directory: Path, gguf: Path, ids: Sequence[int]) -> Iterator[str | None]:
@@ -102,6 +111,7 @@ def run_openvino(directory: Path, gguf: Path, ids: Sequence[int]) -> Iterator[st
 
 RUNS: dict[str, Run] = {
     "longctx": run_longctx,
+    "longctx-blocks": run_sparse,
     "llama.cpp": run_llama,
     "transformers": run_transformers,
     "openvino": run_openvino,
@@ -185,7 +195,7 @@ def main(
     for length in map(int, lengths.split(",")):
         for turn in range(int(repeats)):
             for engine in engines or RUNS:
-                python = sys.executable if engine == "longctx" else peer_python
+                python = sys.executable if engine.startswith("longctx") else peer_python
                 command = [python, "-P", __file__, "--one", engine, directory, gguf]
                 done = subprocess.run(
                     command,
