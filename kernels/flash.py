@@ -10,7 +10,8 @@ as what torch has for a CPU. A few queries share out the keys among the threads 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
+from dataclasses import dataclass
+from functools import cache, lru_cache
 
 import numpy as np
 import torch
@@ -46,6 +47,18 @@ def can_flash(q: Tensor) -> bool:
     return q.dtype == torch.bfloat16 and q.shape[-1] % BLOCK == 0 and has_flash()
 
 
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """Units of work: a KV head, the first query and how many, the first Item and the last, a slot.
+
+    What has one slot each is merged at the end.
+    """
+
+    units: NDArray[np.int64]
+    items: Items
+    num_slots: int = 1
+
+
 def items_of(begin: int, end: int, view: int) -> Items:
     """Returns all keys of [begin, end), cut on the absolute grid of Blocks."""
     starts = np.arange(begin - begin % BLOCK, end, BLOCK)
@@ -58,22 +71,11 @@ def attend_all(queries: Queries, keys: Tensor, values: Tensor, causal: bool = Tr
 
     The last View ends with the newest T keys and is causal, if `causal`.
     """
-    num_queries, num_groups = queries[-1][2].shape[1], keys.shape[0]
-    end = queries[-1][1]
+    num_queries, end = queries[-1][2].shape[1], queries[-1][1]
     position = end - num_queries if causal else end
-    runs = [items_of(b, e, view) for view, (b, e, _) in enumerate(queries)]
-    items = np.concatenate(runs)
-    if num_queries < TILE // 4:
-        return _shared_out(queries, keys, values, [items] * num_groups, position, causal)
-    tiles = _tiles(position if causal else 0, num_queries)
-    lasts = [int(np.searchsorted(items[:, 0], position + first + n)) for first, n in tiles]
-    units = [
-        (group, *tile, 0, last if causal else len(items), 0)
-        for group in range(num_groups)
-        for tile, last in zip(tiles, lasts, strict=True)
-    ]
-    out, lse = _run(queries, keys, values, units, items, position, causal, num_slots=1)
-    return out[0], lse[0]
+    views = tuple((begin, last) for begin, last, _ in queries)
+    work = _all_of(views, num_queries, keys.shape[0], causal, torch.get_num_threads())
+    return _run(queries, keys, values, work, position, causal)
 
 
 def attend_items(
@@ -88,16 +90,40 @@ def attend_items(
     tiles = _tiles(position, num_queries)
     assert len(tiles) == len(chosen), (position, num_queries, len(chosen))
     if num_queries == 1:
-        return _shared_out(queries, keys, values, chosen[0], position, True)
+        work = _shared_out(chosen[0], num_queries, torch.get_num_threads())
+        return _run(queries, keys, values, work, position, True)
     units, flat, length = [], [], 0
     for group in range(keys.shape[0]):
         for tile, lists in zip(tiles, chosen, strict=True):
             flat.append(lists[group])
             units.append((group, *tile, length, length + len(flat[-1]), 0))
             length += len(flat[-1])
-    items = np.concatenate(flat)
-    out, lse = _run(queries, keys, values, units, items, position, True, num_slots=1)
-    return out[0], lse[0]
+    work = _Work(np.array(units, dtype=np.int64), np.concatenate(flat))
+    return _run(queries, keys, values, work, position, True)
+
+
+# the layers of a model ask for the same one after the other
+@lru_cache(maxsize=8)
+def _all_of(
+    views: tuple[tuple[int, int], ...],
+    num_queries: int,
+    num_groups: int,
+    causal: bool,
+    num_threads: int,
+) -> _Work:
+    """Returns the work of attending to all keys [begin, end) of the Views."""
+    items = np.concatenate([items_of(*ends, view) for view, ends in enumerate(views)])
+    if num_queries < TILE // 4:
+        return _shared_out([items] * num_groups, num_queries, num_threads)
+    position = views[-1][1] - num_queries if causal else 0
+    tiles = _tiles(position, num_queries)
+    lasts = [int(np.searchsorted(items[:, 0], position + first + n)) for first, n in tiles]
+    units = [
+        (group, *tile, 0, last if causal else len(items), 0)
+        for group in range(num_groups)
+        for tile, last in zip(tiles, lasts, strict=True)
+    ]
+    return _Work(np.array(units, dtype=np.int64), items)
 
 
 def _tiles(position: int, num_queries: int) -> list[tuple[int, int]]:
@@ -110,53 +136,27 @@ def _tiles(position: int, num_queries: int) -> list[tuple[int, int]]:
     return found
 
 
-def _shared_out(
-    queries: Queries,
-    keys: Tensor,
-    values: Tensor,
-    chosen: Sequence[Items],
-    position: int,
-    causal: bool,
-) -> Partial:
-    """Returns attention of few queries: the Items of each KV head in shares, merged at the end."""
-    num_queries, num_groups = queries[-1][2].shape[1], keys.shape[0]
+def _shared_out(chosen: Sequence[Items], num_queries: int, num_threads: int) -> _Work:
+    """Returns the work of few queries: the Items of each KV head in shares of their own."""
+    most = max(1, _SHARES * num_threads // len(chosen))
     longest = max(map(len, chosen))
-    most = max(1, _SHARES * torch.get_num_threads() // num_groups)
     num_shares = max(1, min(most, longest * BLOCK // _LEAST_SHARE))
     units, length = [], 0
     for group, items in enumerate(chosen):
-        ends = np.linspace(0, len(items), num_shares + 1).astype(int) + length
+        ends = [length + len(items) * i // num_shares for i in range(num_shares + 1)]
         units += [
             (group, 0, num_queries, ends[i], ends[i + 1], i)
             for i in range(num_shares)
             if ends[i] < ends[i + 1]
         ]
         length += len(items)
-    parts, lses = _run(
-        queries, keys, values, units, np.concatenate(chosen), position, causal, num_slots=num_shares
-    )
-    if num_shares == 1:
-        return parts[0], lses[0]
-    lse = lses.logsumexp(0)
-    return torch.einsum("shtd,sht->htd", parts, (lses - lse).exp()), lse
+    return _Work(np.array(units, dtype=np.int64), np.concatenate(chosen), num_shares)
 
 
 def _run(
-    queries: Queries,
-    keys: Tensor,
-    values: Tensor,
-    units: Sequence[tuple[int, ...]],
-    items: Items,
-    position: int,
-    causal: bool,
-    *,
-    num_slots: int,
+    queries: Queries, keys: Tensor, values: Tensor, work: _Work, position: int, causal: bool
 ) -> Partial:
-    """Returns what the units give, [slots, H, T, D] and [slots, H, T]; nothing where there is none.
-
-    A unit is a KV head, the first query and the number of queries, the first Item and the last one,
-    and where its output goes.
-    """
+    """Returns what the units of work give, those of all slots together."""
     from longctx.kernels import flash_loops
     from longctx.kernels.threads import use_threads
 
@@ -166,11 +166,15 @@ def _run(
     for tensor in (keys, values):
         assert tensor.dtype == torch.bfloat16 and tensor.stride()[1:] == (head_dim, 1)
     assert keys.stride() == values.stride() and stacked.stride(-1) == 1
-    out = torch.zeros(num_slots, num_heads, num_queries, head_dim)
-    lse = torch.full((num_slots, num_heads, num_queries), float("-inf"))
+    shape = (work.num_slots, num_heads, num_queries)
+    out = np.empty((*shape, head_dim), dtype=np.float32)
+    # slots that no unit fills weigh nothing
+    lse = np.full(shape, -np.inf, dtype=np.float32)
+    if work.num_slots > 1:
+        out[:] = 0
     flash_loops.attend(
-        np.array(units, dtype=np.int64),
-        items,
+        work.units,
+        work.items,
         stacked.data_ptr(),
         # in words of two numbers
         np.array(stacked.stride()[:3]) // 2,
@@ -182,8 +186,14 @@ def _run(
         position,
         causal,
         head_dim**-0.5,
-        out.data_ptr(),
-        lse.data_ptr(),
-        np.array([*out.stride()[:3], *lse.stride()[:2]]),
+        out.ctypes.data,
+        lse.ctypes.data,
+        np.array([*out.strides[:3], *lse.strides[:2]]) // 4,
     )
-    return out, lse
+    if work.num_slots == 1:
+        return torch.from_numpy(out[0]), torch.from_numpy(lse[0])
+    most = lse.max(0)
+    shares = np.exp(lse - most)
+    total = shares.sum(0)
+    merged = (out * (shares / total)[..., None]).sum(0)
+    return torch.from_numpy(merged), torch.from_numpy(most + np.log(total))
