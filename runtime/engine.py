@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from longctx.kernels.compiled import compile_loops
 from longctx.runtime.accelerator import check_device
 from longctx.runtime.config import foreign_reason, load_config
 from longctx.runtime.errors import ModelError
@@ -270,7 +271,8 @@ def load_engine(
     `sight` says what tokens attend to, everything within the model's own window unless given.
     `device` is "cpu" or "cuda". With `prefixes`, what was read in earlier runs is not read again,
     and what is read now is kept under `label` until the Engine is closed. `on_notice` is told, in a
-    sentence, when the model has to run through transformers, and when nothing more can be kept.
+    sentence, when the model has to run through transformers, when loops are compiled for the first
+    time, and when nothing more can be kept.
 
     Raises:
         ModelError: the files are missing or malformed, or no such `numerics`, `sight` or `device`.
@@ -298,8 +300,13 @@ def load_engine(
         from longctx.runtime.device_reader import load_device_engine
 
         return load_device_engine(config, directory, place, window, numerics, sight, on_notice)
+    if chosen.dtype == torch.bfloat16:
+        compile_loops(on_notice)
     keeping = keeping_of(directory, chosen, prefixes, on_notice)
     reader = own_reader(config, directory, window, chosen, sight, keeping)
+    if reader.decoder.narrowed:
+        # now, and not between the prompt and the answer
+        reader.decoder.narrowed.prepare()
     # the means of values that stand in for Blocks are not stored
     if prefixes is None or reader.decoder.has_stand_ins:
         return Engine(reader)

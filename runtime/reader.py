@@ -80,9 +80,6 @@ class DecoderReader:
     def read(self, token_ids: Tensor, on_part: Callable[[float], None], *, dense: bool) -> Tensor:
         """Returns float32 logits [V] after the last of `token_ids` [T], and remembers them."""
         num_layers = self.decoder.config.num_layers
-        if self.decoder.narrowed:
-            # now, and not between the prompt and the answer
-            self.decoder.narrowed.prepare()
         hidden = forward(
             self.decoder,
             token_ids,

@@ -1,0 +1,38 @@
+"""The loops that prompts and answers take, compiled ahead of both: once for a processor."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from longctx.kernels.byte_linear import (
+    GROUP,
+    OUTPUTS,
+    byte_matrix,
+    code_gated_rows,
+    code_rows,
+    has_byte_products,
+    multiply,
+)
+from longctx.kernels.flash import BLOCK, attend_all, has_flash
+
+
+def compile_loops(on_notice: Callable[[str], None]) -> None:
+    """Return when the loops of prompts are there; `on_notice` hears it if they are not yet.
+
+    Those of answers come with the narrow weights.
+    """
+    if not has_flash():
+        return
+    from longctx.kernels import flash_loops
+
+    if not any(Path(flash_loops.attend.stats.cache_path or ".").glob("flash_loops.attend*.nbi")):
+        on_notice("compiling for this processor, once: about half a minute")
+    one = torch.zeros(1, 1, BLOCK, dtype=torch.bfloat16)
+    attend_all([(0, 1, one)], one, one)
+    if has_byte_products():
+        matrix = byte_matrix([torch.zeros(OUTPUTS, GROUP, dtype=torch.bfloat16)], [None])
+        multiply(code_rows(torch.zeros(1, GROUP)), matrix)
+        code_gated_rows(torch.zeros(1, 2 * GROUP, dtype=torch.bfloat16))
