@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
-
 import torch
 from torch import Tensor
 from torch.nn.functional import linear
 
-from longctx.kernels.int8_linear import Int8Matrix, int8_matrix, int8_project
-
-Matrix = Tensor | Int8Matrix
-
+# Rows whose products are a matter of reading the weights; more are a matter of arithmetic.
 FEW_ROWS = 4
 
 
-def project(x: Tensor, weight: Matrix, bias: Tensor | None = None) -> Tensor:
+def project(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """Returns x [T, in] times weight [out, in] transposed, plus bias, in the dtype of `x`.
 
     Few rows are a matter of reading the weights, so they are multiplied in their own precision;
     more rows are a matter of arithmetic, so the weights are brought to that of `x`.
     """
-    if isinstance(weight, Int8Matrix):
-        return int8_project(x, weight, bias)
     if x.dtype == weight.dtype:
         return linear(x, weight, bias)
     if x.shape[0] <= FEW_ROWS:
@@ -50,18 +43,3 @@ class Upcast:
         if buffer is None or buffer.shape != weight.shape:
             buffer = self._buffers[name] = torch.empty(weight.shape, dtype=self.dtype)
         return buffer.copy_(weight)
-
-
-class Int8Matrices:
-    """Weights for products in 8-bit integers, made when they are first asked for, and kept."""
-
-    def __init__(self) -> None:
-        """Start with none."""
-        self._kept: dict[Hashable, Int8Matrix] = {}
-
-    def __call__(self, name: Hashable, weight: Tensor) -> Int8Matrix:
-        """Returns `weight` for the many rows of a prompt."""
-        found = self._kept.get(name)
-        if found is None:
-            found = self._kept[name] = int8_matrix(weight)
-        return found

@@ -20,6 +20,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from longctx.kernels.linear import FEW_ROWS
 from longctx.kernels.narrow_dots import CHUNK, GROUP, OFFSETS, PANEL, code_bytes
 
 # The share of groups that may lie off their levels by more than a bfloat16 is rounded by.
@@ -160,27 +161,33 @@ def multiply(
 ) -> list[Tensor]:
     """Returns x [T, in], normed by `norm` if there is one, times each matrix, plus its bias.
 
-    float32 [T, out] each; meant for few rows.
+    float32 [T, out] each.
     """
-    assert len(x) <= 4, len(x)
     threads = torch.get_num_threads()
     rows = x.float().contiguous().numpy()
-    out = _loops().multiply(matrices.table, rows, matrices.bias, norm, eps, threads)
+    if len(x) > FEW_ROWS:
+        out = _many_times(matrices, _tile_loops().code_rows(rows, norm, eps))
+    else:
+        out = _loops().multiply(matrices.table, rows, matrices.bias, norm, eps, threads)
     whole = torch.from_numpy(out)
     return [
-        whole[:, start : start + part.num_rows]
+        whole[: len(x), start : start + part.num_rows]
         for start, part in zip(matrices.starts, matrices.parts, strict=True)
     ]
 
 
 def swiglu(gate_up: Stack, down: Stack, x: Tensor, norm: NDArray[np.float32], eps: float) -> Tensor:
-    """Returns the SwiGLU of x [T, hidden], normed first, float32 [T, hidden]; for few rows."""
-    assert len(x) <= 4, len(x)
+    """Returns the SwiGLU of x [T, hidden], normed first, float32 [T, hidden]."""
     threads = torch.get_num_threads()
     size = gate_up.parts[0].num_rows
     rows = x.float().contiguous().numpy()
-    out = _loops().swiglu(gate_up.table, down.table, size, rows, norm, eps, threads)
-    return torch.from_numpy(out)[:, : down.parts[0].num_rows]
+    if len(x) > FEW_ROWS:
+        loops = _tile_loops()
+        both = _many_times(gate_up, loops.code_rows(rows, norm, eps))
+        out = _many_times(down, loops.code_gated_rows(both, gate_up.starts[1], size, len(x)))
+    else:
+        out = _loops().swiglu(gate_up.table, down.table, size, rows, norm, eps, threads)
+    return torch.from_numpy(out)[: len(x), : down.parts[0].num_rows]
 
 
 def warm_up() -> None:
@@ -208,6 +215,13 @@ def _narrow(weight: Tensor, bits: int) -> tuple[Narrow, int]:
     return Narrow(bits, num_rows, width, data), misfits
 
 
+def _many_times(matrices: Stack, rows: Any) -> NDArray[np.float32]:
+    """Returns rows in bytes times the matrices, float32 [whole tiles, 16 * panels]."""
+    out = np.empty((len(rows[0]), int(matrices.table[-1, 3]) * PANEL), dtype=np.float32)
+    _tile_loops().multiply(matrices.table, rows, matrices.bias, out, torch.get_num_threads())
+    return out
+
+
 def _loops() -> Any:
     """The compiled loops on as many threads as torch has; numba takes a third of a second."""
     from longctx.kernels import narrow_loops
@@ -223,3 +237,11 @@ def _codes() -> Any:
 
     _loops()
     return narrow_codes
+
+
+def _tile_loops() -> Any:
+    """The compiled loops for many rows."""
+    from longctx.kernels import narrow_tile_loops
+
+    _loops()
+    return narrow_tile_loops

@@ -19,12 +19,12 @@ from numba.extending import intrinsic
 # numba's own annotations are of the compiler's insides
 cgutils: Any = typed_cgutils
 types: Any = typed_types
-_compiled_in: Any = intrinsic
+compiled_in: Any = intrinsic
 
 PANEL = 16
 GROUP = 32
 CHUNK = 64
-_CHUNKS = GROUP // 4
+CHUNKS = GROUP // 4
 _BYTE, _HALF, _FLOAT = ir.IntType(8), ir.HalfType(), ir.FloatType()
 _I16, _I32, _I64 = ir.IntType(16), ir.IntType(32), ir.IntType(64)
 
@@ -40,20 +40,22 @@ def code_bytes(bits: int) -> int:
     return PANEL * GROUP * bits // 8
 
 
-def _called(builder: Any, name: str, kind: Any, *args: Any) -> Any:
+def called(builder: Any, name: str, kind: Any, *args: Any) -> Any:
+    """Returns the result of an intrinsic of LLVM."""
     function_type = ir.FunctionType(kind, [arg.type for arg in args])
     function = cgutils.get_or_insert_function(builder.function.module, function_type, name)
     return builder.call(function, args)
 
 
-def _each(kind: Any, value: float) -> Any:
+def each_lane(kind: Any, value: float) -> Any:
+    """Returns a vector of one constant."""
     return ir.Constant(kind, [value] * kind.count)
 
 
 def _dot_in_one(builder: Any, bits: int, total: Any, codes: Any, x: Any) -> Any:
     """VNNI: one instruction."""
     size = 32 * total.type.count
-    return _called(builder, f"llvm.x86.avx512.vpdpbusd.{size}", total.type, total, codes, x)
+    return called(builder, f"llvm.x86.avx512.vpdpbusd.{size}", total.type, total, codes, x)
 
 
 def _dot_in_pairs(builder: Any, bits: int, total: Any, codes: Any, x: Any) -> Any:
@@ -63,13 +65,15 @@ def _dot_in_pairs(builder: Any, bits: int, total: Any, codes: Any, x: Any) -> An
 
     def dot(codes: Any, worth: int) -> Any:
         parts = builder.bitcast(codes, in_bytes), builder.bitcast(x, in_bytes)
-        pairs = _called(builder, "llvm.x86.avx2.pmadd.ub.sw", in_words, *parts)
-        return _called(builder, "llvm.x86.avx2.pmadd.wd", total.type, pairs, _each(in_words, worth))
+        pairs = called(builder, "llvm.x86.avx2.pmadd.ub.sw", in_words, *parts)
+        return called(
+            builder, "llvm.x86.avx2.pmadd.wd", total.type, pairs, each_lane(in_words, worth)
+        )
 
     if bits < 8:
         return builder.add(total, dot(codes, 1))
-    foot = _each(codes.type, 0x0F0F0F0F)
-    head = builder.and_(builder.lshr(codes, _each(codes.type, 4)), foot)
+    foot = each_lane(codes.type, 0x0F0F0F0F)
+    head = builder.and_(builder.lshr(codes, each_lane(codes.type, 4)), foot)
     return builder.add(builder.add(total, dot(builder.and_(codes, foot), 1)), dot(head, 16))
 
 
@@ -77,8 +81,8 @@ def _dot_plain(builder: Any, bits: int, total: Any, codes: Any, x: Any) -> Any:
     """Any processor: byte by byte."""
     kind = codes.type
     for k in range(4):
-        code = builder.and_(builder.lshr(codes, _each(kind, 8 * k)), _each(kind, 255))
-        byte = builder.ashr(builder.shl(x, _each(kind, 24 - 8 * k)), _each(kind, 24))
+        code = builder.and_(builder.lshr(codes, each_lane(kind, 8 * k)), each_lane(kind, 255))
+        byte = builder.ashr(builder.shl(x, each_lane(kind, 24 - 8 * k)), each_lane(kind, 24))
         total = builder.add(total, builder.mul(code, byte))
     return total
 
@@ -116,13 +120,13 @@ def forced(form: str) -> Any:
         _chosen.pop(0)
 
 
-class _Panel:
+class Panel:
     """What the code for one panel is made with."""
 
-    def __init__(self, builder: Any, bits: int, num_rows: int) -> None:
+    def __init__(self, builder: Any, bits: int) -> None:
         """Take the form that is chosen now."""
-        self.builder, self.bits, self.num_rows = builder, bits, num_rows
-        self.lanes, self.dot = _FORMS[_chosen[0]]
+        self.builder, self.bits, self.form = builder, bits, _chosen[0]
+        self.lanes, self.dot = _FORMS[self.form]
         self.words = ir.VectorType(_I32, self.lanes)
         self.floats = ir.VectorType(_FLOAT, self.lanes)
 
@@ -142,7 +146,7 @@ class _Panel:
 
     def fma(self, a: Any, b: Any, c: Any) -> Any:
         """The sum of a product and a vector."""
-        return _called(self.builder, f"llvm.fma.v{self.lanes}f32", self.floats, a, b, c)
+        return called(self.builder, f"llvm.fma.v{self.lanes}f32", self.floats, a, b, c)
 
     def chunks(self, codes: Any, at: Any) -> list[Any]:
         """The codes of a group in bytes: 8 vectors, of as many lanes as the form has."""
@@ -154,19 +158,19 @@ class _Panel:
         def moved(vector: Any, by: int, mask: int) -> Any:
             if by:
                 move = builder.shl if by > 0 else builder.lshr
-                vector = move(vector, _each(words, abs(by)))
-            return builder.and_(vector, _each(words, mask * 0x01010101))
+                vector = move(vector, each_lane(words, abs(by)))
+            return builder.and_(vector, each_lane(words, mask * 0x01010101))
 
         if self.bits == 8:
-            return [part(index) for index in range(_CHUNKS)]
+            return [part(index) for index in range(CHUNKS)]
         low = [part(index) for index in range(4)]
-        feet = [moved(low[s % 4], -4 * (s // 4), 15) for s in range(_CHUNKS)]
+        feet = [moved(low[s % 4], -4 * (s // 4), 15) for s in range(CHUNKS)]
         if self.bits == 5:
-            tops = [part(4)] * _CHUNKS
-            heads = [moved(tops[s], 4 - s, 16) for s in range(_CHUNKS)]
+            tops = [part(4)] * CHUNKS
+            heads = [moved(tops[s], 4 - s, 16) for s in range(CHUNKS)]
         elif self.bits == 6:
             tops = [part(4), part(5)]
-            heads = [moved(tops[s // 4], 4 - 2 * (s % 4), 48) for s in range(_CHUNKS)]
+            heads = [moved(tops[s // 4], 4 - 2 * (s % 4), 48) for s in range(CHUNKS)]
         else:
             return feet
         return [builder.or_(foot, head) for foot, head in zip(feet, heads, strict=True)]
@@ -181,7 +185,7 @@ def panel_dots(bits: int, num_rows: int) -> Any:
     """
     halves = 2 if bits == 6 else 1
 
-    @_compiled_in
+    @compiled_in
     def dots(
         typing: Any,
         codes: Any,
@@ -197,10 +201,10 @@ def panel_dots(bits: int, num_rows: int) -> Any:
             num_groups = args[5]
             pointers = [builder.inttoptr(args[k], to_bytes) for k in (0, 1, 2, 3, 4, 6)]
             codes, scales, x, worths, sums, out = pointers
-            panel = _Panel(builder, bits, num_rows)
+            panel = Panel(builder, bits)
             floats, lanes = panel.floats, panel.lanes
             halves_of_lanes = ir.VectorType(_HALF, lanes)
-            zero = _each(floats, 0.0)
+            zero = each_lane(floats, 0.0)
             parts = PANEL // lanes
             totals = [
                 [cgutils.alloca_once_value(builder, zero) for _ in range(num_rows)]
@@ -223,14 +227,14 @@ def panel_dots(bits: int, num_rows: int) -> Any:
             def step(group: Any, part: int) -> None:
                 start = times(group, code_bytes(bits), 4 * lanes * part)
                 unpacked = panel.chunks(codes, start)
-                each = _CHUNKS // halves
+                each = CHUNKS // halves
                 for half in range(halves):
                     at = times(group, 2 * PANEL * halves, 2 * PANEL * half + 2 * lanes * part)
                     scale = builder.fpext(panel.load(scales, at, halves_of_lanes), floats)
                     if bits == 4:
                         least = builder.fpext(panel.load(leasts, at, halves_of_lanes), floats)
                     for row in range(num_rows):
-                        dot = _each(panel.words, 0)
+                        dot = each_lane(panel.words, 0)
                         for s in range(each * half, each * half + each):
                             where = of_row(row, times(group, GROUP, 4 * s), GROUP)
                             word = panel.spread(panel.load(x, where, _I32), panel.words)
@@ -246,7 +250,7 @@ def panel_dots(bits: int, num_rows: int) -> Any:
                             total = panel.fma(least, total_of_x, total)
                             total = panel.fma(scale, builder.fmul(dot, worth), total)
                         else:
-                            below = _each(floats, -float(OFFSETS[bits]))
+                            below = each_lane(floats, -float(OFFSETS[bits]))
                             dot = panel.fma(dot, worth, builder.fmul(below, total_of_x))
                             total = panel.fma(scale, dot, total)
                         builder.store(total, place)

@@ -15,7 +15,7 @@ from longctx.kernels.narrow_dots import GROUP, PANEL, panel_dots
 # numba's own annotations are of the compiler's insides
 types: Any = typed_types
 _carray: Any = vars(numba)["carray"]
-_compiled_in: Any = intrinsic
+compiled_in: Any = intrinsic
 
 _FAST: dict[str, Any] = {
     "error_model": "numpy",
@@ -28,8 +28,8 @@ _six_one, _six_four = panel_dots(6, 1), panel_dots(6, 4)
 _eight_one, _eight_four = panel_dots(8, 1), panel_dots(8, 4)
 
 
-@_compiled_in
-def _take(typing: Any, counter: Any, count: Any) -> Any:
+@compiled_in
+def take(typing: Any, counter: Any, count: Any) -> Any:
     """Adds to the first of an array in one step of all threads; returns what it was."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
@@ -115,7 +115,7 @@ def _run(table: Any, first: int, last: int, rows: Any, found: Any, out: Any) -> 
                 out[t, panel * PANEL + r] = found[t * PANEL + r] * units[r]
 
 
-@_compiled_in
+@compiled_in
 def _pointer(typing: Any, address: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         return builder.inttoptr(args[0], ir.PointerType(ir.FloatType()))
@@ -123,7 +123,7 @@ def _pointer(typing: Any, address: Any) -> Any:
     return types.CPointer(types.float32)(types.intp), generate
 
 
-@_compiled_in
+@compiled_in
 def _as_float(typing: Any, bits: Any) -> Any:
     """The float32 of these bits."""
 
@@ -134,7 +134,7 @@ def _as_float(typing: Any, bits: Any) -> Any:
 
 
 @numba.njit(**_FAST)
-def _exp(x: Any) -> Any:
+def exp(x: Any) -> Any:
     """Returns e^x to 1e-7 of it, in steps that a processor takes for many at once."""
     x = min(max(x, np.float32(-87)), np.float32(88)) * np.float32(1.4426950408889634)
     whole = np.floor(x)
@@ -170,10 +170,10 @@ def _products(table: Any, rows: Any, num_tokens: int, num_threads: int) -> Any:
     counter = np.zeros(8, dtype=np.int64)
     for _ in numba.prange(num_threads):
         found = np.empty(4 * PANEL, dtype=np.float32)
-        first = _take(counter, run)
+        first = take(counter, run)
         while first < num_panels:
             _run(table, first, min(first + run, num_panels), rows, found, out)
-            first = _take(counter, run)
+            first = take(counter, run)
     return out
 
 
@@ -204,5 +204,5 @@ def swiglu(
     for t in range(len(x)):
         gates, ups = both[t, :start], both[t, start:]
         for i in range(mlp_size):
-            rows[t, i] = gates[i] / (np.float32(1) + _exp(-gates[i])) * ups[i]
+            rows[t, i] = gates[i] / (np.float32(1) + exp(-gates[i])) * ups[i]
     return _products(down, in_bytes(rows), len(x), num_threads)

@@ -18,8 +18,7 @@ from torch.nn.functional import rms_norm
 from longctx.kernels.attention import attend
 from longctx.kernels.blocks import BlockRule
 from longctx.kernels.dual_chunk import DualChunk, Plain
-from longctx.kernels.int8_linear import can_multiply_int8
-from longctx.kernels.linear import Int8Matrices, Matrix, Upcast, project
+from longctx.kernels.linear import Upcast, project
 from longctx.kernels.narrow import multiply
 from longctx.kernels.rope import inverse_frequencies, rotate, score_factor
 from longctx.kernels.sparse import Rule, attend_one, attend_tiles
@@ -43,8 +42,6 @@ from longctx.runtime.micro_batch import MicroBatch, micro_batches
 from longctx.runtime.narrow_weights import Keeping, NarrowWeights, can_narrow
 from longctx.runtime.numerics import Numerics
 
-# What it is multiplied with has outliers: in 8 bits it loses more than all others together.
-FLOAT_MATRIX = "mlp.down_proj"
 # Tokens whose logits are computed exactly: the rest share too little probability to matter.
 RESCORED = 256
 # Tokens of which only the likeliest is looked at when those are sought.
@@ -60,7 +57,6 @@ class Decoder:
     weights: Mapping[str, Tensor]
     frequencies: Tensor
     upcast: Upcast
-    int8: Int8Matrices
     narrowed: NarrowWeights | None
     byte_layers: dict[int, ByteLayer] = field(default_factory=dict)
     reach: DualChunk | Plain = Plain()
@@ -69,6 +65,7 @@ class Decoder:
     meter: RecallMeter = field(default_factory=RecallMeter)
     release: Release = keep
     in_bytes: bool = False
+    in_narrow: bool = False
 
     @property
     def has_stand_ins(self) -> bool:
@@ -82,7 +79,7 @@ class Decoder:
     def logits(self, hidden: Tensor, *, decoding: bool = False) -> Tensor:
         """Returns float32 logits [T, vocabulary] of normed rows [T, hidden]."""
         head = self.weights[head_name(self.config)]
-        if decoding and self.narrowed:
+        if self.narrowed and (decoding or self.in_narrow):
             return _rescored(multiply(self.narrowed.head, hidden)[0], hidden, head)
         if decoding and self.numerics.decoding != "as read":
             return _rescored(project(hidden, head).float(), hidden, head)
@@ -164,19 +161,20 @@ def build_decoder(
     }
     narrowed, head = None, head_name(config)
     if numerics.narrows and can_narrow(weights, config.num_layers, head):
-        narrowed = NarrowWeights(config, held, head, numerics.narrow_bits, keeping, release)
+        narrowed = NarrowWeights(
+            config, held, head, numerics.narrow_bits, numerics.dtype, keeping, release
+        )
+    in_bytes = numerics.reading == "bytes" and fits_byte_layers(weights, config.num_layers)
     return Decoder(
         config,
         numerics,
         held,
         frequencies,
         Upcast(numerics.dtype),
-        Int8Matrices(),
         narrowed,
         release=release,
-        in_bytes=numerics.reads_in_int8
-        and numerics.dtype == torch.bfloat16
-        and fits_byte_layers(weights, config.num_layers),
+        in_bytes=in_bytes,
+        in_narrow=narrowed is not None and numerics.reading != "stored" and not in_bytes,
         reach=reach,
         rule=rule,
         decode_rule=decode_rule,
@@ -201,7 +199,8 @@ def forward(
     """
     start, num_tokens = cache.length, token_ids.shape[0]
     x = decoder.embed(token_ids)
-    if decoder.in_bytes and not decoding:
+    if decoder.narrowed if decoding else decoder.in_bytes or decoder.in_narrow:
+        # so stays what these layers add up
         x = x.float()
     batches = micro_batches(
         decoder.reach,
@@ -255,23 +254,19 @@ def _norm(decoder: Decoder, name: str, x: Tensor) -> Tensor:
 
 def _layer(decoder: Decoder, index: int, decoding: bool) -> Layer:
     """Returns a layer with its matrices in the precision that the rows are to meet."""
-    if decoding and decoder.narrowed:
+    if decoder.narrowed and (decoding or decoder.in_narrow):
         return decoder.narrowed.layers[index]
     own = Parameters(decoder.config, decoder.weights, f"model.layers.{index}.")
     decoding = decoding and decoder.numerics.decoding != "as read"
-    in_int8 = decoder.numerics.reads_in_int8
     if decoder.in_bytes and not decoding:
         if index not in decoder.byte_layers:
             decoder.byte_layers[index] = byte_layer(own, decoder.release)
         return decoder.byte_layers[index]
-    in_int8 &= can_multiply_int8()
 
-    def matrix(name: str) -> Matrix:
+    def matrix(name: str) -> Tensor:
         weight = decoder.weights[f"{own.prefix}{name}.weight"]
         if decoding:
             return weight
-        if in_int8 and name != FLOAT_MATRIX:
-            return decoder.int8((index, name), weight)
         return decoder.upcast(name, weight)
 
     if decoding:

@@ -24,14 +24,14 @@ from longctx.kernels.byte_linear import (
     has_byte_products,
     multiply,
 )
-from longctx.kernels.linear import Matrix, project
+from longctx.kernels.linear import project
 from longctx.runtime.config import ModelConfig
 
 ATTENTION = tuple(f"self_attn.{name}_proj" for name in "qkvo")
 MLP = tuple(f"mlp.{name}_proj" for name in ("gate", "up", "down"))
 MATRICES = ATTENTION + MLP
 
-Matrices = Callable[[str], Matrix]
+Matrices = Callable[[str], Tensor]
 Release = Callable[[str], None]
 """Told the name of a weight that will hardly be read again."""
 

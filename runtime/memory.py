@@ -6,13 +6,11 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-
 from longctx.kernels.byte_linear import GROUP
 from longctx.kernels.flash import BLOCK
 from longctx.kernels.narrow import bits_needed, narrow_bytes
 from longctx.runtime.config import ModelConfig
-from longctx.runtime.decoder import FLOAT_MATRIX, head_name
+from longctx.runtime.decoder import head_name
 from longctx.runtime.errors import OutOfMemory
 from longctx.runtime.layer import fits_byte_layers
 from longctx.runtime.micro_batch import MICRO_BATCH
@@ -65,15 +63,11 @@ def plan_memory(
 ) -> MemoryPlan:
     """Returns the MemoryPlan of reading and writing `num_tokens` with the model in `directory`."""
     item_bytes = numerics.dtype.itemsize
-    layer_bytes = item_bytes * _layer_parameters(config)
-    stored_bytes = _stored_bytes(directory)
-    # an untied embedding is only looked up in: its pages stay on disk
-    idle_bytes = 0 if config.tied_head else config.vocab_size * config.hidden_size * 2
-    upcast = layer_bytes if item_bytes > 2 else 0
+    weights_bytes, upcast = _weights_bytes(config, directory, numerics)
     step = min(step_size, num_tokens)
     return MemoryPlan(
         process_bytes=PROCESS_BYTES,
-        weights_bytes=stored_bytes - idle_bytes + _narrow_bytes(config, directory, numerics),
+        weights_bytes=weights_bytes,
         cache_bytes=config.cache_bytes_per_token(item_bytes) * num_tokens
         + _means_bytes(config, num_tokens),
         workspace_bytes=upcast + _activation_bytes(config, step, item_bytes),
@@ -103,32 +97,32 @@ def _activation_bytes(config: ModelConfig, step: int, item_bytes: int) -> int:
     )
 
 
-def _narrow_bytes(config: ModelConfig, directory: Path, numerics: Numerics) -> int:
-    """Returns what the weights take in few bits, less what is then released of them as stored."""
+def _weights_bytes(config: ModelConfig, directory: Path, numerics: Numerics) -> tuple[int, int]:
+    """Returns what the weights take, and a layer of them in the precision of the activations."""
     weights, shape = open_weights(directory), (config.num_layers, head_name(config))
+    stored = sum(path.stat().st_size for path in directory.glob("*.safetensors"))
+    # an untied embedding is only looked up in: its pages stay on disk
+    stored -= 0 if config.tied_head else config.vocab_size * config.hidden_size * 2
+    layer_bytes = numerics.dtype.itemsize * _layer_parameters(config)
+    upcast = layer_bytes if numerics.dtype.itemsize > 2 else 0
     if not numerics.narrows or not can_narrow(weights, *shape):
-        return 0
-    total = 0
-    if numerics.reads_in_int8:
-        of_layers = [name for name in narrowed_names(*shape) if ".layers." in name]
-        if numerics.dtype == torch.bfloat16 and fits_byte_layers(weights, config.num_layers):
-            # a byte and its share of a scale, for two bytes of which a layer is held at a time
-            numbers = sum(weights[name].numel() for name in of_layers)
-            total += numbers * (GROUP + 4) // GROUP - 2 * numbers + 2 * numbers // config.num_layers
-        else:
-            in_int8 = [weights[name] for name in of_layers if FLOAT_MATRIX not in name]
-            total += sum(weight.numel() + 8 * weight.shape[0] for weight in in_int8)
-    keeping = keeping_of(directory, numerics)
+        return stored, upcast
+    names = list(narrowed_names(*shape))
+    keeping, narrowed = keeping_of(directory, numerics), 0
     if keeping and keeping.path.is_file():
-        return total + keeping.path.stat().st_size
-    for name in narrowed_names(*shape):
-        weight = weights[name]
-        total += narrow_bytes(tuple(weight.shape), numerics.narrow_bits or bits_needed(weight))
-    return total
-
-
-def _stored_bytes(directory: Path) -> int:
-    return sum(path.stat().st_size for path in directory.glob("*.safetensors"))
+        narrowed = keeping.path.stat().st_size
+    else:
+        for name in names:
+            bits = numerics.narrow_bits or bits_needed(weights[name])
+            narrowed += narrow_bytes(tuple(weights[name].shape), bits)
+    numbers = sum(weights[name].numel() for name in names if ".layers." in name)
+    if numerics.reading == "stored":
+        return stored + narrowed, upcast
+    # the stored ones are let go of, a layer at a time; of the head the likeliest rows are read
+    a_layer = 2 * numbers // config.num_layers
+    if numerics.reading == "bytes" and fits_byte_layers(weights, config.num_layers):
+        return stored - 2 * numbers + a_layer + numbers * (GROUP + 4) // GROUP + narrowed, 0
+    return stored - 2 * numbers + a_layer + narrowed, 0
 
 
 def available_bytes() -> int:

@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -24,7 +25,7 @@ from longctx.runtime.store import model_at
 
 @dataclass(frozen=True, slots=True)
 class NarrowLayer:
-    """The Layer that decoded tokens meet, its matrices joined for few calls."""
+    """A Layer of weights in 4 to 8 bits, its matrices joined for few calls, heads in `dtype`."""
 
     own: Parameters
     qkv: Stack
@@ -33,11 +34,12 @@ class NarrowLayer:
     down: Stack
     norm: NDArray[np.float32]
     mlp_norm: NDArray[np.float32]
+    dtype: torch.dtype
 
     def heads(self, x: Tensor) -> Heads:
         """Returns the queries, keys and values of the rows x [T, hidden]."""
         parts = multiply(self.qkv, x, self.norm, self.own.config.norm_eps)
-        q, k, v = (part.to(x.dtype) for part in parts)
+        q, k, v = (part.to(self.dtype) for part in parts)
         return self.own.in_heads(q, k, v)
 
     def add_attention(self, attended: Tensor, x: Tensor) -> None:
@@ -68,13 +70,16 @@ class NarrowWeights:
         weights: Mapping[str, Tensor],
         head: str,
         bits: int | None,
+        dtype: torch.dtype,
         keeping: Keeping | None = None,
         release: Release = keep,
     ) -> None:
         """Make nothing yet; `bits` is how many each gets, what it needs if None.
 
-        `release` hears of each weight that was made narrow.
+        `dtype` is that of queries, keys and values; `release` hears of each weight that was made
+        narrow.
         """
+        self._dtype = dtype
         self._release = release
         self._config, self._weights, self._num_layers = config, weights, config.num_layers
         self._head, self._bits, self._keeping = head, bits, keeping
@@ -130,6 +135,7 @@ class NarrowWeights:
             joined(down),
             norm("input_layernorm"),
             norm("post_attention_layernorm"),
+            self._dtype,
         )
 
 

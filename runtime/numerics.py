@@ -8,11 +8,15 @@ from typing import Literal
 import torch
 
 from longctx.kernels.byte_linear import has_byte_products
+from longctx.kernels.narrow_tiles import has_tiles
 from longctx.runtime.errors import ModelError
 
 Decoding = Literal["as read", "stored", "narrow", "int8", "int4"]
 """The weights that a decoded token meets: those of the prompt, those of the file, or `narrow`
 ones: in 4 bits where the model was published so and else in 8, all in 8, or all in 4."""
+
+Reading = Literal["stored", "bytes", "narrow"]
+"""The weights that prompts meet: those of the file, all in 8 bits, or those that answers meet."""
 
 _DECODING: dict[str, Decoding] = {
     "float32": "as read",
@@ -40,10 +44,11 @@ class Numerics:
         return {"int8": 8, "int4": 4}.get(self.decoding)
 
     @property
-    def reads_in_int8(self) -> bool:
-        """Whether prompts are multiplied in 8-bit integers."""
-        fast = self.dtype == torch.bfloat16 and has_byte_products()
-        return self.name == "int8" or (self.narrows and fast)
+    def reading(self) -> Reading:
+        """The weights that prompts meet."""
+        if self.narrows and has_byte_products():
+            return "bytes"
+        return "narrow" if self.narrows and has_tiles() else "stored"
 
     @property
     def narrows(self) -> bool:
@@ -54,9 +59,8 @@ class Numerics:
 def choose_numerics(name: str) -> Numerics:
     """Returns the Numerics called `name`; "auto" is "narrow".
 
-    Activations are in bfloat16 where the processor is fast at it, in float32 elsewhere. "narrow"
-    and "int4" multiply prompts in 8-bit integers where the processor is made for it, "int8" does
-    wherever torch can.
+    Activations are in bfloat16 where the processor is fast at it, in float32 elsewhere. "narrow",
+    "int8" and "int4" multiply prompts in bytes where the processor has products of bytes.
 
     Raises:
         ModelError: there is no such name.
@@ -74,7 +78,12 @@ def choose_numerics(name: str) -> Numerics:
         if has_byte_products():
             reason = "prompts in 8-bit integers and bfloat16, which this CPU multiplies fast"
         return Numerics(name, torch.bfloat16, _DECODING[name], reason)
-    reason = "prompts in float32, since this CPU has no bfloat16 instructions"
+    if has_tiles():
+        reason = (
+            "prompts in the bits of the weights times 8-bit integers, which this CPU multiplies"
+        )
+        return Numerics(name, torch.float32, _DECODING[name], reason)
+    reason = "prompts in float32, since this CPU has no products of bytes or bfloat16"
     return Numerics(name, torch.float32, _DECODING[name], reason)
 
 

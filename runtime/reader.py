@@ -73,7 +73,9 @@ class DecoderReader:
         }
         # the weights that decoded tokens meet do not matter: prompts alone are stored
         parts["dtype"] = self.numerics.dtype
-        parts["int8"] = self.numerics.reads_in_int8
+        parts["reading"] = self.numerics.reading
+        if self.numerics.reading == "narrow":
+            parts["bits"] = self.numerics.decoding
         capability = torch.backends.cpu.get_cpu_capability()
         return f"{parts} torch {torch.__version__} on {capability}, code {code_digest()}"
 

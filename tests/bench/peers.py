@@ -37,8 +37,12 @@ def run_longctx(
     engine = load_engine(directory, window=window, num_threads=THREADS, sight=sight)
     numerics = engine.reader.numerics
     dtype = str(numerics.dtype).removeprefix("torch.")
-    products = "8 bit products, " if numerics.reads_in_int8 else ""
-    yield f"{numerics.name}: prompts in {products}{dtype}, answers with 4 to 8 bit weights"
+    reading = {
+        "bytes": "8 bit weights and activations",
+        "narrow": "4 to 8 bit weights, 8 bit activations",
+        "stored": "16 bit weights",
+    }[numerics.reading]
+    yield f"{numerics.name}: prompts in {reading}, heads in {dtype}, answers with 4 to 8 bit weights"
     for _ in engine.generate(ids, max_tokens=WRITTEN):
         yield None
 
