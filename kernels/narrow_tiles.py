@@ -151,7 +151,7 @@ class _Tile:
         return self.panel.spread(self.panel.load(pointer, at, kind), vectors)
 
     def dots(self, first: Any, count: int) -> list[list[Any]]:
-        """The sums of products of `count` times 4 inputs, from the `first` 4 on, exact in 32 bits."""
+        """The sums of products of `count` times 4 inputs from the `first` 4 on, in 32 bits."""
         panel, builder = self.panel, self.builder
         totals = self.places(panel.words)
         self.clear(totals)

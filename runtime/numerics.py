@@ -79,9 +79,7 @@ def choose_numerics(name: str) -> Numerics:
             reason = "prompts in 8-bit integers and bfloat16, which this CPU multiplies fast"
         return Numerics(name, torch.bfloat16, _DECODING[name], reason)
     if has_tiles():
-        reason = (
-            "prompts in the bits of the weights times 8-bit integers, which this CPU multiplies"
-        )
+        reason = "prompts in 8-bit integers, which this CPU multiplies with few bits"
         return Numerics(name, torch.float32, _DECODING[name], reason)
     reason = "prompts in float32, since this CPU has no products of bytes or bfloat16"
     return Numerics(name, torch.float32, _DECODING[name], reason)

@@ -42,7 +42,8 @@ def run_longctx(
         "narrow": "4 to 8 bit weights, 8 bit activations",
         "stored": "16 bit weights",
     }[numerics.reading]
-    yield f"{numerics.name}: prompts in {reading}, heads in {dtype}, answers with 4 to 8 bit weights"
+    answers = "answers with 4 to 8 bit weights"
+    yield f"{numerics.name}: prompts in {reading}, heads in {dtype}, {answers}"
     for _ in engine.generate(ids, max_tokens=WRITTEN):
         yield None
 
