@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn.functional import linear, rms_norm, silu
 
-from longctx.kernels import narrow_dots, narrow_loops
+from longctx.kernels import narrow_dots, narrow_loops, narrow_tile_loops
 from longctx.kernels.narrow import (
     GROUP,
     Stack,
@@ -20,6 +20,7 @@ from longctx.kernels.narrow import (
     swiglu,
     widen,
 )
+from longctx.kernels.narrow_tiles import TOKENS, UNPACKED, tiling, unpacking
 
 SHAPES = [(1, 64), (3, 96), (77, 896), (300, 4864)]
 BITS = [4, 5, 6, 8]
@@ -76,7 +77,7 @@ def test_other_weights_take_8_bits(num_rows, width):
 
 
 @pytest.mark.parametrize("bits", BITS)
-@pytest.mark.parametrize("num_tokens", [1, 2, 4])
+@pytest.mark.parametrize("num_tokens", [1, 2, 4, 5, 8, 67])
 @pytest.mark.parametrize(("num_rows", "width"), SHAPES)
 def test_products_are_those_of_the_widened_matrix(num_rows, width, num_tokens, bits):
     matrix = narrow(gaussian(num_rows, width), bits)
@@ -115,13 +116,42 @@ def test_every_form_of_the_product_is_exact(form, bits, num_rows):
     check_products(torch.from_numpy(out * units), widen(matrix), x)
 
 
+@pytest.mark.parametrize("form", narrow_dots.possible_forms())
+@pytest.mark.parametrize("bits", BITS)
+def test_every_form_of_a_tile_is_exact(form, bits):
+    width, num_groups = 224, 224 // GROUP
+    matrix = narrow(gaussian(16, width), bits)
+    x = gaussian(TOKENS, width, seed=1)
+    # the largest sums of all, of either sign
+    x[:2, :64], x[2:, :64], matrix.data[:, 64:320] = 1.0, -1.0, 255
+    with narrow_dots.forced(form):
+        unpack, tile = unpacking(bits), tiling(bits)
+
+        @numba.njit
+        def run(place, scales, rows, num_groups, bias, scratch, floats, out):
+            codes, worths, sums = rows
+            unpack(place + 64, scales, num_groups, scratch, floats)
+            tile(scratch, floats, codes, worths, sums, num_groups, place, bias, out, 64)
+
+        codes, worths, sums, halves = narrow_tile_loops.code_rows(x.numpy(), x[0, :0].numpy(), 0.0)
+        rows = [part.ctypes.data for part in (codes, worths, halves if bits == 6 else sums)]
+        scratch = np.empty(2 * num_groups * UNPACKED, dtype=np.uint8)
+        floats = np.empty(2 * num_groups * 16, dtype=np.float32)
+        out, bias = (np.full((TOKENS, 16), 0.5, dtype=np.float32) for _ in range(2))
+        place = matrix.data.ctypes.data
+        scales = place + 64 + num_groups * narrow_dots.code_bytes(bits)
+        addresses = [one.ctypes.data for one in (bias, scratch, floats, out)]
+        run(place, scales, tuple(rows), num_groups, *addresses)
+    check_products(torch.from_numpy(out - bias), widen(matrix), x)
+
+
 def test_rows_in_bytes_are_near_the_rows():
     x = gaussian(3, 128) * torch.tensor([[1.0], [1e-6], [1e4]])
     assert ((in_bytes(x) - x).norm(dim=1) / x.norm(dim=1) < 0.01).all()
     assert not in_bytes(torch.zeros(1, 64)).any()
 
 
-@pytest.mark.parametrize("num_tokens", [1, 3])
+@pytest.mark.parametrize("num_tokens", [1, 3, 9])
 def test_a_stack_gives_what_its_matrices_give_with_their_biases(num_tokens):
     shapes = [(40, 5), (16, 8), (3, 4)]
     parts = [narrow(gaussian(rows, 96, seed=rows), bits) for rows, bits in shapes]
@@ -137,7 +167,7 @@ def test_a_stack_gives_what_its_matrices_give_with_their_biases(num_tokens):
         torch.testing.assert_close(got, expected, rtol=0.02, atol=0.1)
 
 
-@pytest.mark.parametrize("num_tokens", [1, 2])
+@pytest.mark.parametrize("num_tokens", [1, 2, 30])
 def test_swiglu_is_that_of_the_widened_matrices(num_tokens):
     gate, up, down = (
         narrow(gaussian(*shape, seed=shape[0]) / 8, 8) for shape in ((96, 64), (96, 64), (64, 96))
