@@ -37,9 +37,18 @@ Items = NDArray[np.int64]
 
 @cache
 def has_flash() -> bool:
-    """Returns whether this processor has the instructions."""
-    # torch has no public question for this
-    return bool(getattr(torch.cpu, "_is_avx512_bf16_supported", bool)())
+    """Returns whether this processor has the instructions of some Form."""
+    from longctx.kernels.flash_forms import possible_forms
+
+    return bool(possible_forms())
+
+
+@cache
+def has_bfloat16_products() -> bool:
+    """Returns whether this processor multiplies pairs of bfloat16."""
+    from longctx.kernels.flash_forms import possible_forms
+
+    return "avx512bf16" in possible_forms()
 
 
 def can_flash(q: Tensor) -> bool:
