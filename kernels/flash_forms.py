@@ -9,7 +9,7 @@ from typing import Any
 
 from llvmlite import binding, ir
 
-from longctx.kernels.vectors import FLOATS, I16, I32, LANES, PAIRS, WORDS, call, every, fma, store
+from longctx.kernels.vectors import FLOATS, I16, I32, LANES, PAIRS, WORDS, call, every, fma, store, times
 
 BLOCK = 64
 
@@ -28,7 +28,7 @@ class Form:
     least: float
     add_products: Callable[[Any, Any, Any, Any], Any]
     add_exponent: Callable[[Any, Any, Any], Any]
-    keep: Callable[[Any, Any, Any, int], None]
+    keep: Callable[[Any, Any, Any, Any], None]
 
 
 def _add_pairs(builder: Any, sums: Any, factors: Any, vector: Any) -> Any:
@@ -57,18 +57,18 @@ def _shift(builder: Any, power: Any, whole: Any) -> Any:
     return builder.fmul(power, builder.bitcast(exponent, FLOATS))
 
 
-def _keep_rounded(builder: Any, weights: list[Any], to: Any, offset: int) -> None:
+def _keep_rounded(builder: Any, weights: list[Any], to: Any, offset: Any) -> None:
     """AVX512-BF16: in bfloat16."""
     for n in range(0, len(weights), 2):
         name = "llvm.x86.avx512bf16.cvtne2ps2bf16.512"
         both = call(builder, name, PAIRS, [weights[n + 1], weights[n]])
-        store(builder, builder.bitcast(both, WORDS), to, offset + n * LANES // 2)
+        store(builder, builder.bitcast(both, WORDS), to, times(builder, offset, 1, n * LANES // 2))
 
 
-def _keep(builder: Any, weights: list[Any], to: Any, offset: int) -> None:
+def _keep(builder: Any, weights: list[Any], to: Any, offset: Any) -> None:
     """Any processor: as they are."""
     for n, vector in enumerate(weights):
-        store(builder, builder.bitcast(vector, WORDS), to, offset + n * LANES)
+        store(builder, builder.bitcast(vector, WORDS), to, times(builder, offset, 1, n * LANES))
 
 
 _FORMS = {

@@ -6,6 +6,7 @@ words, added up in float32 by what the Form has. Between them scores become weig
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -150,32 +151,44 @@ def weigh(
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         scores, factor, limit, peaks, weights, sums = args
         factor, limit, least = splat(builder, factor), splat(builder, limit), every(_FORM.least)
-        rows: list[tuple[Any, list[Any]]] = []
-        most = every(float("-inf"))
-        for r in range(ROWS):
-            peak = splat(builder, builder.fneg(load(builder, peaks, FLOAT, r, 4)))
-            places = [r * BLOCK + n * LANES for n in range(BLOCK // LANES)]
-            found = [load(builder, scores, FLOATS, place) for place in places]
-            rows.append((peak, found))
-            top = found[0]
-            for x in found[1:]:
+        most = cgutils.alloca_once_value(builder, every(float("-inf")))
+
+        def read(row: Any) -> tuple[Any, list[Any]]:
+            peak = splat(builder, builder.fneg(load(builder, peaks, FLOAT, row, 4)))
+            places = [times(builder, row, BLOCK, n) for n in range(0, BLOCK, LANES)]
+            return peak, [load(builder, scores, FLOATS, place) for place in places]
+
+        for row in _each_row(builder):
+            peak, (top, *others) = read(row)
+            for x in others:
                 top = _larger(builder, x, top)
-            most = _larger(builder, fma(builder, top, factor, peak), most)
-        over = builder.bitcast(builder.fcmp_ordered(">", most, limit), I16)
+            top = fma(builder, top, factor, peak)
+            builder.store(_larger(builder, top, builder.load(most)), most)
+        over = builder.bitcast(builder.fcmp_ordered(">", builder.load(most), limit), I16)
         within = builder.icmp_unsigned("==", over, ir.Constant(I16, 0))
         with builder.if_then(within):
-            for r, (peak, found) in enumerate(rows):
-                total, made = load(builder, sums, FLOATS, r * LANES), []
+            for row in _each_row(builder):
+                peak, found = read(row)
+                total, made = load(builder, sums, FLOATS, times(builder, row, LANES)), []
                 for x in found:
                     # what is not a number stays so
                     x = _larger(builder, least, fma(builder, x, factor, peak))
                     made.append(power_of_two(builder, x))
                     total = builder.fadd(total, made[-1])
-                store(builder, total, sums, r * LANES)
-                _FORM.keep(builder, made, weights, r * BLOCK // _FORM.in_word)
+                store(builder, total, sums, times(builder, row, LANES))
+                _FORM.keep(builder, made, weights, times(builder, row, BLOCK // _FORM.in_word))
         return builder.zext(within, I32)
 
     return types.int32(scores, factor, limit, peaks, weights, sums), generate
+
+
+def _each_row(builder: Any) -> Iterator[Any]:
+    """Goes through ROWS rows, in a loop where the registers hold no more than one."""
+    if _FORM.in_word == 2:
+        yield from (ir.Constant(I64, row) for row in range(ROWS))
+        return
+    with cgutils.for_range(builder, ir.Constant(I64, ROWS)) as loop:
+        yield loop.index
 
 
 def _larger(builder: Any, one: Any, other: Any) -> Any:
