@@ -9,7 +9,19 @@ from typing import Any
 
 from llvmlite import binding, ir
 
-from longctx.kernels.vectors import FLOATS, I16, I32, LANES, PAIRS, WORDS, call, every, fma, store, times
+from longctx.kernels.vectors import (
+    FLOATS,
+    I16,
+    I32,
+    LANES,
+    PAIRS,
+    WORDS,
+    call,
+    every,
+    fma,
+    store,
+    times,
+)
 
 BLOCK = 64
 

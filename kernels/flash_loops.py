@@ -15,7 +15,7 @@ import numpy as np
 
 from longctx.kernels.flash_forms import BLOCK
 from longctx.kernels.flash_layout import IN_WORD, fill_block, lay_out, lay_out_row
-from longctx.kernels.flash_vectors import ROWS, gather, score, weigh
+from longctx.kernels.flash_vectors import ROWS, gather, score, top, weigh
 from longctx.kernels.vectors import LANES, after, floats, words
 
 # In powers of two: how far a weight may be over its reference.
@@ -41,9 +41,7 @@ def _hide(scores: Any, limits: Any, start: int, num_keys: int) -> None:
 def _raise_peaks(scores: Any, factor: Any, peaks: Any, sums: Any, out: Any, head_dim: int) -> None:
     """Give new references to those of ROWS rows whose scores have outgrown theirs."""
     for r in range(ROWS):
-        most = _NONE
-        for j in range(BLOCK):
-            most = max(most, scores[r * BLOCK + j] * factor)
+        most = top(after(scores, r * BLOCK)) * factor
         if most > peaks[r] + LIMIT:
             shrink = np.exp2(peaks[r] - most)
             peaks[r] = most
@@ -121,16 +119,17 @@ def _one_unit(
         lay_out(some_keys, some_values, head_dim, columns, panels)
         torn = num_keys < BLOCK or start + num_keys > limits[0]
         for row in range(0, padded, ROWS):
-            if torn and limits[row : row + ROWS].max() <= start:
+            seen = min(num_keys, limits[row : row + ROWS].max() - start) if torn else BLOCK
+            if seen <= 0:
                 continue
             mine = after(peaks, row), after(sums, row * LANES), after(totals, row * head_dim)
-            score(after(rows, row * depth), depth, columns, scores)
+            score(after(rows, row * depth), depth, columns, seen, scores)
             if torn:
                 _hide(scores, limits[row:], start, num_keys)
             if not weigh(scores, factor, LIMIT, mine[0], weights, mine[1]):
                 _raise_peaks(scores, factor, mine[0], mine[1], mine[2], head_dim)
                 weigh(scores, factor, _ANY, mine[0], weights, mine[1])
-            gather(weights, panels, head_dim, mine[2])
+            gather(weights, seen, panels, head_dim, mine[2])
     for row in range(num_rows):
         total = np.float32(0)
         for i in range(LANES):

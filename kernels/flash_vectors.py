@@ -64,8 +64,15 @@ def power_of_two(builder: Any, x: Any) -> Any:
     return _FORM.add_exponent(builder, power, whole)
 
 
-def _multiply(builder: Any, rows: Any, depth: Any, columns: Any, start: Any, end: Any) -> None:
-    """Multiply ROWS rows of `depth` words with a panel of columns.
+def _quotient(builder: Any, count: Any, size: int) -> Any:
+    """Returns how many parts of a size hold `count`."""
+    return builder.udiv(times(builder, count, 1, size - 1), ir.Constant(I64, size))
+
+
+def _multiply(
+    builder: Any, rows: Any, stride: Any, depth: Any, columns: Any, start: Any, end: Any
+) -> None:
+    """Multiply ROWS rows, `stride` words apart, of about `depth` words with a panel of columns.
 
     `start(row, vector)` is what the products are added to, `end(row, vector, sum)` is told the sum.
     """
@@ -73,7 +80,7 @@ def _multiply(builder: Any, rows: Any, depth: Any, columns: Any, start: Any, end
     sums = {at: cgutils.alloca_once(builder, FLOATS) for at in tile}
     for at, to in sums.items():
         builder.store(start(*at), to)
-    steps = builder.udiv(depth, ir.Constant(I64, _UNROLLED))
+    steps = _quotient(builder, depth, _UNROLLED)
     with cgutils.for_range(builder, steps) as loop:
         for step in range(_UNROLLED):
             word = times(builder, loop.index, _UNROLLED, step)
@@ -82,7 +89,7 @@ def _multiply(builder: Any, rows: Any, depth: Any, columns: Any, start: Any, end
                 for n in range(_VECTORS)
             ]
             for r in range(ROWS):
-                offset = builder.add(word, times(builder, depth, r))
+                offset = builder.add(word, times(builder, stride, r))
                 each = splat(builder, load(builder, rows, I32, offset, 4))
                 for n, vector in enumerate(found):
                     to = sums[r, n]
@@ -92,12 +99,12 @@ def _multiply(builder: Any, rows: Any, depth: Any, columns: Any, start: Any, end
 
 
 @compiled_in
-def score(typing: Any, queries: Any, depth: Any, keys: Any, scores: Any) -> Any:
-    """The products of ROWS queries of `depth` words with a Block's keys."""
+def score(typing: Any, queries: Any, depth: Any, keys: Any, num_keys: Any, scores: Any) -> Any:
+    """The products of ROWS queries of `depth` words with the first keys of a Block, or with all."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        queries, depth, keys, scores = args
-        with cgutils.for_range(builder, ir.Constant(I64, BLOCK // _FORM.panel)) as panel:
+        queries, depth, keys, num_keys, scores = args
+        with cgutils.for_range(builder, _quotient(builder, num_keys, _FORM.panel)) as panel:
             columns = builder.gep(
                 keys, [times(builder, builder.mul(panel.index, depth), _FORM.panel)]
             )
@@ -106,22 +113,23 @@ def score(typing: Any, queries: Any, depth: Any, keys: Any, scores: Any) -> Any:
                 at = times(builder, panel.index, _FORM.panel, r * BLOCK + n * LANES)
                 store(builder, vector, scores, at)
 
-            _multiply(builder, queries, depth, columns, lambda r, n: every(0.0), end)
+            _multiply(builder, queries, depth, depth, columns, lambda r, n: every(0.0), end)
         return context.get_dummy_value()
 
-    return types.void(queries, depth, keys, scores), generate
+    return types.void(queries, depth, keys, num_keys, scores), generate
 
 
 @compiled_in
-def gather(typing: Any, weights: Any, values: Any, head_dim: Any, out: Any) -> Any:
-    """Adds a Block's values, weighted, to ROWS outputs."""
+def gather(typing: Any, weights: Any, num_keys: Any, values: Any, head_dim: Any, out: Any) -> Any:
+    """Adds the values of the first keys of a Block, or of all, weighted, to ROWS outputs."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        weights, values, head_dim, out = args
-        depth = BLOCK // _FORM.in_word
+        weights, num_keys, values, head_dim, out = args
+        words = BLOCK // _FORM.in_word
+        depth = _quotient(builder, num_keys, _FORM.in_word)
         panels = builder.udiv(head_dim, ir.Constant(I64, _FORM.panel))
         with cgutils.for_range(builder, panels) as panel:
-            columns = builder.gep(values, [times(builder, panel.index, depth * _FORM.panel)])
+            columns = builder.gep(values, [times(builder, panel.index, words * _FORM.panel)])
 
             def at(r: int, n: int) -> Any:
                 first = times(builder, panel.index, _FORM.panel, n * LANES)
@@ -133,10 +141,10 @@ def gather(typing: Any, weights: Any, values: Any, head_dim: Any, out: Any) -> A
             def end(r: int, n: int, vector: Any) -> None:
                 store(builder, vector, out, at(r, n))
 
-            _multiply(builder, weights, ir.Constant(I64, depth), columns, start, end)
+            _multiply(builder, weights, ir.Constant(I64, words), depth, columns, start, end)
         return context.get_dummy_value()
 
-    return types.void(weights, values, head_dim, out), generate
+    return types.void(weights, num_keys, values, head_dim, out), generate
 
 
 @compiled_in
@@ -180,6 +188,19 @@ def weigh(
         return builder.zext(within, I32)
 
     return types.int32(scores, factor, limit, peaks, weights, sums), generate
+
+
+@compiled_in
+def top(typing: Any, scores: Any) -> Any:
+    """The highest of a row's scores."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        most, *others = (load(builder, args[0], FLOATS, n) for n in range(0, BLOCK, LANES))
+        for x in others:
+            most = _larger(builder, x, most)
+        return call(builder, "llvm.vector.reduce.fmax.v16f32", FLOAT, [most])
+
+    return types.float32(scores), generate
 
 
 def _each_row(builder: Any) -> Iterator[Any]:
