@@ -1,4 +1,8 @@
-"""The forms that the loops of `flash` come in: which instructions multiply, and on what lay-out."""
+"""The forms that the loops of `flash` come in: which instructions multiply, and on what lay-out.
+
+Keys, values and queries are stored in bfloat16 in all of them. A number of bfloat16 is the upper
+half of one of float32, so that it costs a shift to widen what nothing multiplies in pairs.
+"""
 
 from __future__ import annotations
 
@@ -28,11 +32,11 @@ BLOCK = 64
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """How products are made: of words of 32 bits, `in_word` numbers each, with panels of columns.
+    """How products are made: of words of 32 bits that hold `in_word` numbers each.
 
-    `add_products` adds to floats those of a row's word, in all lanes, with a vector of words;
-    `add_exponent` returns power * 2^whole, where `whole` is not below `least`, which gives 0;
-    `keep` puts a row of weights into words.
+    `panel` columns are multiplied at once: `add_products` adds to floats the products of a row's
+    word, in all lanes, with a vector of their words. `add_exponent` returns power * 2^whole for
+    what is not below `least`, and 0 for that. `keep` puts a row of weights into words.
     """
 
     in_word: int
