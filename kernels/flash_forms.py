@@ -55,7 +55,7 @@ def _add_pairs(builder: Any, sums: Any, factors: Any, vector: Any) -> Any:
 
 def _add_floats(builder: Any, sums: Any, factors: Any, vector: Any) -> Any:
     """AVX2 and FMA: numbers of float32, in two halves."""
-    return fma(builder, *(builder.bitcast(words, FLOATS) for words in (factors, vector)), sums)
+    return fma(builder, builder.bitcast(factors, FLOATS), builder.bitcast(vector, FLOATS), sums)
 
 
 def _scale(builder: Any, power: Any, whole: Any) -> Any:

@@ -113,10 +113,10 @@ def _interleave(typing: Any, one: Any, other: Any, target: Any) -> Any:
     """32 halves of one row and 32 of another as 32 words, each a half of both."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        pair = [load(builder, source, HALVES, 0, 2) for source in args[:2]]
+        one, other = (load(builder, source, HALVES, 0, 2) for source in args[:2])
         for part in range(2):
             picked = [x for i in range(16) for x in (16 * part + i, 32 + 16 * part + i)]
-            mixed = shuffled(builder, *pair, picked)
+            mixed = shuffled(builder, one, other, picked)
             store(builder, builder.bitcast(mixed, WORDS), args[2], LANES * part)
         return context.get_dummy_value()
 
