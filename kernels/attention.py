@@ -1,8 +1,8 @@
 """Causal attention of the newest tokens over the KVCache, on a CPU.
 
 The keys are seen through one or more Views (see `dual_chunk`), each with queries turned for it; the
-last holds the newest tokens and is causal. Where the processor multiplies bfloat16 the module
-`flash` does it all; elsewhere torch's kernel attends View by View, with float32 scores inside.
+last holds the newest tokens and is causal. For bfloat16 the module `flash` does it all where the
+processor has a form of it; else torch's kernel attends View by View, with float32 scores inside.
 Dao et al. 2022, "FlashAttention", section 3.1 for the merge of two partial softmaxes.
 """
 

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from longctx.kernels.flash import has_flash
+from longctx.kernels.flash import has_bfloat16_products
 
 GROUP = 64
 OUTPUTS = 32
@@ -57,7 +57,7 @@ class ByteRows:
 def has_byte_products() -> bool:
     """Returns whether this processor multiplies bytes, and rounds to bfloat16."""
     # torch has no public question for this
-    return has_flash() and bool(getattr(torch.cpu, "_is_vnni_supported", bool)())
+    return has_bfloat16_products() and bool(getattr(torch.cpu, "_is_vnni_supported", bool)())
 
 
 def fits_bytes(*weights: Tensor) -> bool:

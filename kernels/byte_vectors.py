@@ -14,7 +14,6 @@ from longctx.kernels.flash_vectors import power_of_two
 from longctx.kernels.vectors import (
     FLOAT,
     FLOATS,
-    I16,
     I32,
     I64,
     LANES,
@@ -30,6 +29,7 @@ from longctx.kernels.vectors import (
     splat,
     times,
     types,
+    widened,
 )
 
 GROUP = 64
@@ -39,7 +39,6 @@ _VECTORS = OUTPUTS // LANES
 _UNROLLED = 4
 _I8 = ir.IntType(8)
 _BYTES, _FEW_BYTES = ir.VectorType(_I8, 64), ir.VectorType(_I8, LANES)
-_HALVES = ir.VectorType(I16, LANES)
 _MOST = 127.0
 _LOG2_E = 1.4426950408889634
 
@@ -138,13 +137,6 @@ def _dot(builder: Any, sums: Any, weights: Any, codes: Any) -> Any:
     return call(builder, name, WORDS, [sums, *both])
 
 
-def _widened(builder: Any, pointer: Any, offset: Any) -> Any:
-    """Returns 16 numbers of bfloat16 from `offset` words on as floats."""
-    halves = load(builder, pointer, _HALVES, offset, 2)
-    high = builder.shl(builder.zext(halves, WORDS), ir.Constant(WORDS, [16] * LANES))
-    return builder.bitcast(high, FLOATS)
-
-
 @compiled_in
 def sum_of_squares(typing: Any, row: Any, count: Any) -> Any:
     """The sum of the squares of `count` floats, a multiple of 16."""
@@ -191,12 +183,12 @@ def code_gated_group(typing: Any, gate: Any, up: Any, codes: Any, scale: Any, to
         gate, up, codes, scale, total = args
         found = []
         for i in range(0, GROUP, LANES):
-            x = _widened(builder, gate, i // 2)
+            x = widened(builder, gate, i // 2)
             low, exponent = every(-126.0), builder.fmul(x, every(-_LOG2_E))
             exponent = builder.select(builder.fcmp_ordered(">", low, exponent), low, exponent)
             below = builder.fadd(every(1.0), power_of_two(builder, exponent))
             gated = builder.fdiv(x, below)
-            found.append(builder.fmul(gated, _widened(builder, up, i // 2)))
+            found.append(builder.fmul(gated, widened(builder, up, i // 2)))
         _code(builder, found, codes, scale, total)
         return context.get_dummy_value()
 

@@ -13,15 +13,9 @@ from typing import Any
 import numba
 import numpy as np
 
-from longctx.kernels.flash_vectors import (
-    BLOCK,
-    ROWS,
-    gather,
-    interleave,
-    score,
-    transpose,
-    weigh,
-)
+from longctx.kernels.flash_forms import BLOCK
+from longctx.kernels.flash_layout import IN_WORD, fill_block, lay_out, lay_out_row
+from longctx.kernels.flash_vectors import ROWS, gather, score, top, weigh
 from longctx.kernels.vectors import LANES, after, floats, words
 
 # In powers of two: how far a weight may be over its reference.
@@ -47,9 +41,7 @@ def _hide(scores: Any, limits: Any, start: int, num_keys: int) -> None:
 def _raise_peaks(scores: Any, factor: Any, peaks: Any, sums: Any, out: Any, head_dim: int) -> None:
     """Give new references to those of ROWS rows whose scores have outgrown theirs."""
     for r in range(ROWS):
-        most = _NONE
-        for j in range(BLOCK):
-            most = max(most, scores[r * BLOCK + j] * factor)
+        most = top(after(scores, r * BLOCK)) * factor
         if most > peaks[r] + LIMIT:
             shrink = np.exp2(peaks[r] - most)
             peaks[r] = most
@@ -57,32 +49,6 @@ def _raise_peaks(scores: Any, factor: Any, peaks: Any, sums: Any, out: Any, head
                 out[r * head_dim + i] *= shrink
             for i in range(LANES):
                 sums[r * LANES + i] *= shrink
-
-
-@numba.njit(error_model="numpy")
-def _lay_out(keys: Any, values: Any, head_dim: int, count: int, columns: Any, pairs: Any) -> None:
-    """Lay out a Block of keys and values as vectors of pairs; what is missing is 0."""
-    width = head_dim // 2
-    if count == BLOCK:
-        for i in range(0, BLOCK, LANES):
-            for j in range(0, width, LANES):
-                transpose(after(keys, i * width + j), width, after(columns, j * BLOCK + i))
-        for j in range(BLOCK // 2):
-            for i in range(0, width, LANES):
-                one = after(values, 2 * j * width + i)
-                interleave(one, after(one, width), after(pairs, j * head_dim + 2 * i))
-        return
-    for i in range(BLOCK):
-        for j in range(width):
-            columns[j * BLOCK + i] = keys[i * width + j] if i < count else _ZERO
-    half = np.uint32(16)
-    low = np.uint32(0xFFFF)
-    for j in range(BLOCK // 2):
-        for i in range(width):
-            one = values[2 * j * width + i] if 2 * j < count else _ZERO
-            other = values[(2 * j + 1) * width + i] if 2 * j + 1 < count else _ZERO
-            pairs[j * head_dim + 2 * i] = one & low | other << half
-            pairs[j * head_dim + 2 * i + 1] = one >> half | other & ~low
 
 
 @numba.njit(error_model="numpy")
@@ -104,14 +70,14 @@ def _one_unit(
     out_strides: Any,
 ) -> None:
     group, first, count, begin, end, slot = unit
-    width = head_dim // 2
+    width, depth = head_dim // 2, head_dim // IN_WORD
     num_rows = count * repeats
     padded = -(num_rows // -ROWS) * ROWS
     factor = np.float32(scale) * _LOG2_E
-    # queries, outputs, sums, peaks, keys, values, scores, weights
+    # queries, outputs, sums, peaks, keys, values, scores, weights, what makes a Block whole
     sizes = np.array(
-        [padded * width, padded * head_dim, padded * LANES, padded, BLOCK * width]
-        + [BLOCK * width, ROWS * BLOCK, ROWS * BLOCK // 2]
+        [padded * depth, padded * head_dim, padded * LANES, padded, BLOCK * depth]
+        + [BLOCK * depth, ROWS * BLOCK, ROWS * BLOCK // IN_WORD, BLOCK * width, BLOCK * width]
     )
     starts = np.zeros(len(sizes), dtype=np.int64)
     for i in range(1, len(sizes)):
@@ -120,8 +86,9 @@ def _one_unit(
     base = -(memory.ctypes.data // -64) * 64
     rows, sums = words(base), floats(base + 4 * starts[2])
     totals, peaks = floats(base + 4 * starts[1]), floats(base + 4 * starts[3])
-    columns, pairs = words(base + 4 * starts[4]), words(base + 4 * starts[5])
+    columns, panels = words(base + 4 * starts[4]), words(base + 4 * starts[5])
     scores, weights = floats(base + 4 * starts[6]), words(base + 4 * starts[7])
+    whole_keys, whole_values = words(base + 4 * starts[8]), words(base + 4 * starts[9])
     limits = np.full(padded, _NO_LIMIT)
     for row in range(num_rows if causal else 0):
         limits[row] = position + first + row % count + 1
@@ -129,6 +96,8 @@ def _one_unit(
         totals[i] = np.float32(0)
     for i in range(padded * LANES):
         sums[i] = np.float32(0)
+    for i in range(num_rows * depth, padded * depth):
+        rows[i] = _ZERO
     for row in range(padded):
         peaks[row] = _NONE
     view = -1
@@ -136,25 +105,31 @@ def _one_unit(
         start, num_keys, seen_through = items[item]
         if seen_through != view:
             view = seen_through
-            for row in range(padded):
+            for row in range(num_rows):
                 h, t = group * repeats + row // count, first + row % count
                 at = view * query_strides[0] + h * query_strides[1] + t * query_strides[2]
                 source = words(queries + 4 * at)
-                for i in range(width):
-                    rows[row * width + i] = source[i] if row < num_rows else _ZERO
+                lay_out_row(source, head_dim, after(rows, row * depth))
         offset = 4 * (group * kv_stride + start * width)
-        _lay_out(words(keys + offset), words(values + offset), head_dim, num_keys, columns, pairs)
+        some_keys, some_values = words(keys + offset), words(values + offset)
+        if num_keys < BLOCK:
+            fill_block(some_keys, head_dim, num_keys, whole_keys)
+            fill_block(some_values, head_dim, num_keys, whole_values)
+            some_keys, some_values = whole_keys, whole_values
+        lay_out(some_keys, some_values, head_dim, columns, panels)
         torn = num_keys < BLOCK or start + num_keys > limits[0]
         for row in range(0, padded, ROWS):
+            seen = min(num_keys, limits[row : row + ROWS].max() - start) if torn else BLOCK
+            if seen <= 0:
+                continue
             mine = after(peaks, row), after(sums, row * LANES), after(totals, row * head_dim)
-            score(after(rows, row * width), width, columns, scores)
+            score(after(rows, row * depth), depth, columns, seen, scores)
             if torn:
                 _hide(scores, limits[row:], start, num_keys)
             if not weigh(scores, factor, LIMIT, mine[0], weights, mine[1]):
                 _raise_peaks(scores, factor, mine[0], mine[1], mine[2], head_dim)
                 weigh(scores, factor, _ANY, mine[0], weights, mine[1])
-            for part in range(0, head_dim, BLOCK):
-                gather(weights, after(pairs, part), head_dim, after(mine[2], part))
+            gather(weights, seen, panels, head_dim, mine[2])
     for row in range(num_rows):
         total = np.float32(0)
         for i in range(LANES):

@@ -88,6 +88,19 @@ def fma(builder: Any, a: Any, b: Any, c: Any) -> Any:
     return call(builder, "llvm.fma.v16f32", FLOATS, [a, b, c])
 
 
+def shuffled(builder: Any, one: Any, other: Any, picked: list[int]) -> Any:
+    """Returns the elements of two vectors that are picked."""
+    mask = ir.Constant(ir.VectorType(I32, len(picked)), picked)
+    return builder.shuffle_vector(one, other, mask)
+
+
+def widened(builder: Any, pointer: Any, offset: Any) -> Any:
+    """Returns 16 numbers of bfloat16 from `offset` words on as floats."""
+    halves = load(builder, pointer, ir.VectorType(I16, LANES), offset, 2)
+    high = builder.shl(builder.zext(halves, WORDS), ir.Constant(WORDS, [16] * LANES))
+    return builder.bitcast(high, FLOATS)
+
+
 def times(builder: Any, index: Any, factor: int, more: int = 0) -> Any:
     """Returns index * factor + more."""
     product = builder.mul(index, ir.Constant(I64, factor))

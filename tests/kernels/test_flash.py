@@ -17,7 +17,7 @@ from longctx.kernels.flash import (
 )
 from longctx.kernels.sparse import attend_chosen, attend_one, attend_tiles
 
-pytestmark = pytest.mark.skipif(not has_flash(), reason="this processor has no bfloat16")
+pytestmark = pytest.mark.skipif(not has_flash(), reason="this processor has no form of it")
 
 
 def random_qkv(H, G, T, S, D, *, room=0):

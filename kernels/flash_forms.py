@@ -1,0 +1,123 @@
+"""The forms that the loops of `flash` come in: which instructions multiply, and on what lay-out.
+
+Keys, values and queries are stored in bfloat16 in all of them. A number of bfloat16 is the upper
+half of one of float32, so that it costs a shift to widen what nothing multiplies in pairs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from llvmlite import binding, ir
+
+from longctx.kernels.vectors import (
+    FLOATS,
+    I16,
+    I32,
+    LANES,
+    PAIRS,
+    WORDS,
+    call,
+    every,
+    fma,
+    store,
+    times,
+)
+
+BLOCK = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """How products are made: of words of 32 bits that hold `in_word` numbers each.
+
+    `panel` columns are multiplied at once: `add_products` adds to floats the products of a row's
+    word, in all lanes, with a vector of their words. `add_exponent` returns power * 2^whole for
+    what is not below `least`, and 0 for that. `keep` puts a row of weights into words.
+    """
+
+    in_word: int
+    panel: int
+    least: float
+    add_products: Callable[[Any, Any, Any, Any], Any]
+    add_exponent: Callable[[Any, Any, Any], Any]
+    keep: Callable[[Any, Any, Any, Any], None]
+
+
+def _add_pairs(builder: Any, sums: Any, factors: Any, vector: Any) -> Any:
+    """AVX512-BF16: one instruction for pairs of bfloat16."""
+    pairs = [builder.bitcast(words, PAIRS) for words in (factors, vector)]
+    return call(builder, "llvm.x86.avx512bf16.dpbf16ps.512", FLOATS, [sums, *pairs])
+
+
+def _add_floats(builder: Any, sums: Any, factors: Any, vector: Any) -> Any:
+    """AVX2 and FMA: numbers of float32, in two halves."""
+    return fma(builder, builder.bitcast(factors, FLOATS), builder.bitcast(vector, FLOATS), sums)
+
+
+def _scale(builder: Any, power: Any, whole: Any) -> Any:
+    """AVX-512: one instruction, in all lanes and rounded as usual."""
+    how = [ir.Constant(FLOATS, ir.Undefined), ir.Constant(I16, -1), ir.Constant(I32, 4)]
+    return call(builder, "llvm.x86.avx512.mask.scalef.ps.512", FLOATS, [power, whole, *how])
+
+
+def _shift(builder: Any, power: Any, whole: Any) -> Any:
+    """Any processor: a product with the float that has the exponent, 0 for 2^-127."""
+    # added to this, an integer and the bias of exponents are the lowest bits
+    raised = builder.fadd(whole, every(1.5 * 2**23 + 127))
+    exponent = builder.shl(builder.bitcast(raised, WORDS), ir.Constant(WORDS, [23] * WORDS.count))
+    # what is not a number comes out of the product
+    return builder.fmul(power, builder.bitcast(exponent, FLOATS))
+
+
+def _keep_rounded(builder: Any, weights: list[Any], to: Any, offset: Any) -> None:
+    """AVX512-BF16: in bfloat16."""
+    for n in range(0, len(weights), 2):
+        name = "llvm.x86.avx512bf16.cvtne2ps2bf16.512"
+        both = call(builder, name, PAIRS, [weights[n + 1], weights[n]])
+        store(builder, builder.bitcast(both, WORDS), to, times(builder, offset, 1, n * LANES // 2))
+
+
+def _keep(builder: Any, weights: list[Any], to: Any, offset: Any) -> None:
+    """Any processor: as they are."""
+    for n, vector in enumerate(weights):
+        store(builder, builder.bitcast(vector, WORDS), to, times(builder, offset, 1, n * LANES))
+
+
+_FORMS = {
+    # 24 of 32 registers hold sums
+    "avx512bf16": Form(2, 64, -150.0, _add_pairs, _scale, _keep_rounded),
+    # 12 of 16 do, each of 8 floats
+    "avx2": Form(1, 16, -127.0, _add_floats, _shift, _keep),
+}
+
+
+def possible_forms() -> list[str]:
+    """Returns the forms that this processor can run, the fastest first."""
+    has = binding.get_host_cpu_features()
+    needs = {
+        "avx512bf16": has.get("avx512bf16"),
+        "avx2": has.get("avx2") and has.get("fma"),
+    }
+    return [form for form in _FORMS if needs[form]]
+
+
+_chosen = possible_forms()[:1]
+
+
+@contextmanager
+def forced(form: str) -> Any:
+    """Let what is imported and compiled meanwhile use this form."""
+    _chosen.insert(0, form)
+    try:
+        yield
+    finally:
+        _chosen.pop(0)
+
+
+def chosen_form() -> Form:
+    """Returns the form that loops are compiled in."""
+    return _FORMS[_chosen[0]]

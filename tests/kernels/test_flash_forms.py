@@ -1,0 +1,110 @@
+"""The forms of attention in the processor's own instructions: which one, and what it is made of."""
+
+import os
+import platform
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from longctx.kernels import flash_forms
+from longctx.kernels.flash import has_bfloat16_products, has_flash
+from longctx.kernels.flash_forms import BLOCK, possible_forms
+
+PROCESSORS = {"avx512bf16": "znver4", "avx2": "znver3"}
+PRODUCTS = {"avx512bf16": "vdpbf16ps", "avx2": "vfmadd231ps"}
+COMPILED = """
+import sys
+from numba import njit
+from numba.types import CPointer, float32, int64, uint32, void
+from longctx.kernels.flash_forms import forced
+with forced(sys.argv[1]):
+    from longctx.kernels.flash_layout import lay_out
+    from longctx.kernels.flash_vectors import gather, score, weigh
+    words, floats = CPointer(uint32), CPointer(float32)
+
+    @njit(void(words, words, words, words, words, words, floats, floats, int64))
+    def tile(keys, values, columns, panels, queries, weights, scores, sums, head_dim):
+        lay_out(keys, values, head_dim, columns, panels)
+        score(queries, head_dim, columns, 64, scores)
+        weigh(scores, float32(1), float32(40), sums, weights, sums)
+        gather(weights, 64, panels, head_dim, scores)
+
+print(*tile.inspect_asm().values())
+"""
+
+
+@pytest.mark.parametrize(
+    ("features", "expected"),
+    [
+        ({"avx512bf16": True, "avx2": True, "fma": True}, ["avx512bf16", "avx2"]),
+        ({"avx512bf16": False, "avx2": True, "fma": True}, ["avx2"]),
+        ({"avx2": True}, []),
+        ({"neon": True}, []),
+    ],
+)
+def test_a_form_is_possible_where_its_instructions_are(features, expected, monkeypatch):
+    monkeypatch.setattr(flash_forms.binding, "get_host_cpu_features", lambda: features)
+    assert possible_forms() == expected
+
+
+def test_what_is_possible_here():
+    assert has_flash() == bool(possible_forms())
+    assert has_bfloat16_products() == ("avx512bf16" in possible_forms())
+
+
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="forms of x86")
+@pytest.mark.parametrize("form", PROCESSORS)
+def test_every_form_is_made_of_its_instructions(form, tmp_path):
+    # compiled, not run, so that no form needs its processor here
+    target = {"NUMBA_CPU_NAME": PROCESSORS[form], "NUMBA_CPU_FEATURES": ""}
+    result = subprocess.run(
+        [sys.executable, "-P", "-c", COMPILED, form],
+        env={**os.environ, **target, "NUMBA_CACHE_DIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0, result.stderr
+    counts = {name: result.stdout.count(word) for name, word in PRODUCTS.items()}
+    # 4 steps, 6 rows, 4 vectors each for scores and values; or 2 vectors, and those of powers
+    expected = {"avx512bf16": 192, "avx2": 96}[form]
+    assert expected <= counts.pop(form) < expected + 32
+    assert all(count < 32 for count in counts.values())
+
+
+@pytest.mark.skipif(not has_flash(), reason="this processor has no form")
+def test_weights_are_powers_of_two_down_to_nothing():
+    import numba
+
+    from longctx.kernels.flash_layout import IN_WORD
+    from longctx.kernels.flash_vectors import ROWS, weigh
+    from longctx.kernels.vectors import LANES, floats, words
+
+    @numba.njit
+    def run(scores, factor, limit, peaks, weights, sums):
+        pointers = floats(peaks), words(weights), floats(sums)
+        return weigh(floats(scores), factor, limit, *pointers)
+
+    def aligned(count, kind):
+        memory = np.zeros(count + 16, dtype=kind)
+        start = -memory.ctypes.data % 64 // 4
+        return memory[start : start + count]
+
+    scores, sums = aligned(ROWS * BLOCK, np.float32), aligned(ROWS * LANES, np.float32)
+    peaks, weights = aligned(ROWS, np.float32), aligned(ROWS * BLOCK // IN_WORD, np.uint32)
+    scores[:] = np.linspace(-140, 35, len(scores))
+    scores[:6] = -np.inf, -1e30, -1000, -151, -150.7, np.nan
+    addresses = [x.ctypes.data for x in (scores, peaks, weights, sums)]
+    one = np.float32(1)
+    assert run(addresses[0], one, np.float32(40), *addresses[1:])
+    if IN_WORD == 2:
+        made = (weights.view(np.uint16).astype(np.uint32) << 16).view(np.float32)
+    else:
+        made = weights.view(np.float32)
+    assert made[:5].tolist() == [0] * 5 and np.isnan(made[5])
+    np.testing.assert_allclose(made[6:], np.exp2(scores[6:]), rtol=2**-8, atol=2.0**-126)
+    totals = made.reshape(ROWS, BLOCK).sum(1)
+    np.testing.assert_allclose(sums.reshape(ROWS, LANES).sum(1)[1:], totals[1:], rtol=2**-8)
+    scores[-1] = 41
+    assert not run(addresses[0], one, np.float32(40), *addresses[1:])
