@@ -9,7 +9,7 @@ section 2), Qwen3 (arXiv 2505.09388, section 2: norms on queries and keys) and L
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -18,6 +18,7 @@ from torch.nn.functional import rms_norm
 from longctx.kernels.attention import attend
 from longctx.kernels.blocks import BlockRule
 from longctx.kernels.dual_chunk import DualChunk, Plain
+from longctx.kernels.flash import BLOCK
 from longctx.kernels.linear import Upcast, project
 from longctx.kernels.narrow import multiply
 from longctx.kernels.rope import inverse_frequencies, rotate, score_factor
@@ -40,7 +41,7 @@ from longctx.runtime.layer import (
 )
 from longctx.runtime.micro_batch import MicroBatch, micro_batches
 from longctx.runtime.narrow_weights import Keeping, NarrowWeights, can_narrow
-from longctx.runtime.numerics import Numerics
+from longctx.runtime.numerics import Numerics, has_fast_bfloat16
 
 # Tokens whose logits are computed exactly: the rest share too little probability to matter.
 RESCORED = 256
@@ -86,6 +87,17 @@ class Decoder:
         # in slices, since the head in another precision would be the largest tensor of all
         parts = [project(hidden, rows.to(hidden.dtype)) for rows in torch.split(head, 16_384)]
         return torch.cat(parts, dim=-1).float()
+
+
+def fitted(numerics: Numerics, config: ModelConfig, weights: Mapping[str, Tensor]) -> Numerics:
+    """Returns the Numerics in which the model runs.
+
+    Where only our own loops are fast at bfloat16 it is float32 for sizes that are not theirs.
+    """
+    by_loops = numerics.dtype == torch.bfloat16 and numerics.narrows and not has_fast_bfloat16()
+    fits = config.head_dim % BLOCK == 0
+    fits &= can_narrow(weights, config.num_layers, head_name(config))
+    return replace(numerics, dtype=torch.float32) if by_loops and not fits else numerics
 
 
 def head_name(config: ModelConfig) -> str:
@@ -141,6 +153,7 @@ def build_decoder(
         if tuple(weights[name].shape) != shape:
             found = tuple(weights[name].shape)
             raise ModelError(f"{name} has shape {found}, config.json says {shape}")
+    numerics = fitted(numerics, config, weights)
     frequencies = inverse_frequencies(config.head_dim, config.rope_theta, config.rope_scaling)
     reach: DualChunk | Plain = Plain()
     if config.dual_chunk:

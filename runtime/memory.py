@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+from torch import Tensor
 
 from longctx.kernels.byte_linear import GROUP
 from longctx.kernels.flash import BLOCK
 from longctx.kernels.narrow import bits_needed, narrow_bytes
 from longctx.runtime.config import ModelConfig
-from longctx.runtime.decoder import head_name
+from longctx.runtime.decoder import fitted, head_name
 from longctx.runtime.errors import OutOfMemory
 from longctx.runtime.layer import fits_byte_layers
 from longctx.runtime.micro_batch import MICRO_BATCH
@@ -62,8 +65,10 @@ def plan_memory(
     numerics: Numerics,
 ) -> MemoryPlan:
     """Returns the MemoryPlan of reading and writing `num_tokens` with the model in `directory`."""
+    weights = open_weights(directory)
+    numerics = fitted(numerics, config, weights)
     item_bytes = numerics.dtype.itemsize
-    weights_bytes, upcast = _weights_bytes(config, directory, numerics)
+    weights_bytes, upcast = _weights_bytes(config, directory, weights, numerics)
     step = min(step_size, num_tokens)
     return MemoryPlan(
         process_bytes=PROCESS_BYTES,
@@ -97,9 +102,11 @@ def _activation_bytes(config: ModelConfig, step: int, item_bytes: int) -> int:
     )
 
 
-def _weights_bytes(config: ModelConfig, directory: Path, numerics: Numerics) -> tuple[int, int]:
+def _weights_bytes(
+    config: ModelConfig, directory: Path, weights: Mapping[str, Tensor], numerics: Numerics
+) -> tuple[int, int]:
     """Returns what the weights take, and a layer of them in the precision of the activations."""
-    weights, shape = open_weights(directory), (config.num_layers, head_name(config))
+    shape = (config.num_layers, head_name(config))
     stored = sum(path.stat().st_size for path in directory.glob("*.safetensors"))
     # an untied embedding is only looked up in: its pages stay on disk
     stored -= 0 if config.tied_head else config.vocab_size * config.hidden_size * 2

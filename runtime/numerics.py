@@ -8,6 +8,7 @@ from typing import Literal
 import torch
 
 from longctx.kernels.byte_linear import has_byte_products
+from longctx.kernels.flash import has_flash
 from longctx.kernels.narrow_tiles import has_tiles
 from longctx.runtime.errors import ModelError
 
@@ -80,7 +81,8 @@ def choose_numerics(name: str) -> Numerics:
         return Numerics(name, torch.bfloat16, _DECODING[name], reason)
     if has_tiles():
         reason = "prompts in 8-bit integers, which this CPU multiplies with few bits"
-        return Numerics(name, torch.float32, _DECODING[name], reason)
+        dtype = torch.bfloat16 if has_flash() else torch.float32
+        return Numerics(name, dtype, _DECODING[name], reason)
     reason = "prompts in float32, since this CPU has no products of bytes or bfloat16"
     return Numerics(name, torch.float32, _DECODING[name], reason)
 
