@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -130,7 +131,7 @@ class BlockRule:
         ]
 
 
-def tri_shape(window: int = 62, **settings: int) -> BlockRule:
+def tri_shape(window: int = 62, **settings: Any) -> BlockRule:
     """Returns the Rule of the mode `tri-shape`: the first Blocks and the last, nothing between."""
     return BlockRule(mass=0.0, window=window, **settings)
 
@@ -177,7 +178,7 @@ def choose_blocks(mass: Tensor, rule: BlockRule, budgets: Sequence[Budget] = ())
     before = left[:, None] - (best.cumsum(-1, dtype=np.float64) - best)
     chosen = np.ones(shares.shape, dtype=np.bool_)
     for group, budget in enumerate(budgets):
-        count = np.count_nonzero(before[group, : max(0, room[group])] > 1 - budget.mass)
+        count = int((before[group, : max(0, room[group])] > 1 - budget.mass).sum())
         chosen[group, first:last] = _greatest(shares[group, first:last], best[group], count)
     return torch.from_numpy(chosen)
 
@@ -205,8 +206,8 @@ def _greatest(
     """Returns which of the values [N] are the `count` greatest; `best` [K] begins with those."""
     if not count:
         return np.zeros(values.shape, dtype=np.bool_)
-    taken = values >= best[count - 1]
-    if surplus := np.count_nonzero(taken) - count:
+    taken: NDArray[np.bool_] = values >= best[count - 1]
+    if surplus := int(taken.sum()) - count:
         # which of equal ones `topk` finds is not said: the first are taken
         taken[np.flatnonzero(values == best[count - 1])[-surplus:]] = False
     return taken

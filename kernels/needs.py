@@ -50,6 +50,11 @@ class MeasuringRule:
         """The queries that are chosen for together."""
         return self.rule.grid
 
+    @property
+    def stand_ins(self) -> int:
+        """How many Blocks are stood for by their means."""
+        return self.rule.stand_ins
+
     def dense_until(self, layer: int) -> int:
         """Returns the position before which queries of a layer attend to everything."""
         return self.rule.dense_until(layer)
@@ -59,7 +64,7 @@ class MeasuringRule:
         assert self.rule.grid == TILE, "a piece of several tiles"
         found = self.rule.choose(layer, queries, keys, means)
         tile = queries[-1][1] // TILE - 1
-        if is_checked(tile):
+        if tile and is_checked(tile):
             row, budgets = checked_row(tile), self.rule.budgets_of(layer, len(keys))
             mass = predicted_mass(queries, means[:, : tile * TILE // BLOCK])
             shares = block_shares(queries, keys, row, BLOCK)
@@ -94,9 +99,8 @@ def needs_of(
     may_be_out = torch.tensor([[1 - budget.mass] for budget in budgets])
     # so many Blocks are let in by mass alone
     most = num_forced + (out[:, :-1] > may_be_out).sum(-1)
-    counts = torch.stack(
-        [(own < share).long() + (gained < share).sum(-1).clamp(max=num_blocks - 1) for share in wanted]
-    )
+    short = [(own < share, (gained < share).sum(-1)) for share in wanted]
+    counts = torch.stack([few.long() + more.clamp(max=num_blocks - 1) for few, more in short])
     return Needs(
         recalls=own + (past * chosen.repeat_interleave(per_group, 0)).sum(-1),
         taken=chosen.sum(-1),
