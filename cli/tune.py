@@ -51,10 +51,10 @@ def tune(
 ) -> int:
     """Find how much each head of a model must attend to at a length.
 
-    The text is read with --attention blocks, and rows of it are checked in every layer. A head that
-    has less of its full attention than --fidelity gets more keys, one that has plenty gets fewer;
-    the text is read again to confirm it. What was found lies beside the model, and --attention
-    blocks uses it from then on. A run that was stopped goes on where it was.
+    The text is read with --attention blocks, and rows of its second half are checked in every
+    layer. A head that has less of its full attention than --fidelity gets more keys, one that has
+    plenty gets fewer; the text is read again to confirm it. What was found lies beside the model,
+    and --attention blocks uses it from then on. A run that was stopped goes on where it was.
 
     Examples:
         longctx tune qwen2.5-coder-1.5b --length 32768 --text emma.txt

@@ -35,9 +35,13 @@ OnNeeds = Callable[[int, int, Needs], None]
 
 @dataclass(frozen=True, slots=True)
 class MeasuringRule:
-    """A BlockRule whose checked rows are told of; numbers and name are those of the Rule itself."""
+    """A BlockRule whose checked rows from a position on are told of.
+
+    Numbers and name are those of the Rule itself.
+    """
 
     rule: BlockRule
+    first: int = field(repr=False)
     wanted: Sequence[float] = field(repr=False)
     on_needs: OnNeeds = field(repr=False)
 
@@ -64,7 +68,7 @@ class MeasuringRule:
         assert self.rule.grid == TILE, "a piece of several tiles"
         found = self.rule.choose(layer, queries, keys, means)
         tile = queries[-1][1] // TILE - 1
-        if tile and is_checked(tile):
+        if tile and tile * TILE >= self.first and is_checked(tile):
             row, budgets = checked_row(tile), self.rule.budgets_of(layer, len(keys))
             mass = predicted_mass(queries, means[:, : tile * TILE // BLOCK])
             shares = block_shares(queries, keys, row, BLOCK)

@@ -3,7 +3,8 @@
 The Qwen2.5-1M report (arXiv 2501.15383, section on sparsity refinement) raises what heads of low
 attention recall get, at the length that is to be read. Here every checked row also tells how many
 Blocks its heads would have needed, so that one pass over the text finds all Budgets; the next one
-reads with them and confirms, since what earlier layers see changes what later ones look for.
+reads with them and confirms, since what earlier layers see changes what later ones look for. The
+rows are those of the second half of the text: half of all tokens, and those that need most.
 """
 
 from __future__ import annotations
@@ -133,7 +134,8 @@ def _checked(
     rule = prefill_rule(Sight(start), config, directory)
     assert isinstance(rule, BlockRule)
     dense = rule.dense_until(config.num_layers - 1)
-    if not any(map(is_checked, range(-(-dense // TILE), target.length // TILE))):
+    first = max(dense, _first_measured(target.length))
+    if not any(map(is_checked, range(-(-first // TILE), target.length // TILE))):
         raise ModelError(
             f"the length is {target.length:,} tokens, the first {dense:,} of which attend densely: "
             "there is nothing to tune",
@@ -145,6 +147,10 @@ def _checked(
             "give a longer one, or more of them, with --text",
         )
     return config, rule
+
+
+def _first_measured(length: int) -> int:
+    return length // 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,7 +231,7 @@ class _Run:
 
         weights = open_weights(self.directory)
         wanted = self.target.fidelity, (1 + self.target.fidelity) / 2
-        measuring = MeasuringRule(rule, wanted, add)
+        measuring = MeasuringRule(rule, _first_measured(self.target.length), wanted, add)
         decoder = build_decoder(
             self.config, weights, self.numerics, rule=measuring, release=weights.release
         )

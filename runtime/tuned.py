@@ -40,9 +40,10 @@ class TunedHead:
 class Tuned:
     """What was tuned for a model at a length of tokens, for a wanted fidelity.
 
-    `quantile` is the share of rows and heads that may fall below it, `keys_before` and `keys` are
-    the keys of earlier tiles that a checked row attended to in the mean. `model` is the digest of
-    the model's files, `attention` what was tuned from.
+    Its numbers are those of checked rows of the second half. `quantile` is the share of rows and
+    heads that may fall below the fidelity; `keys_before` and `keys` are the keys of earlier tiles
+    that a row attended to, in the mean. `model` is the digest of the model's files, `attention`
+    what was tuned from.
     """
 
     model: str

@@ -78,6 +78,23 @@ def test_heads_that_are_short_get_more(tuned_model):
     assert path.stat().st_size < 4_000
 
 
+def test_rows_of_the_second_half_are_measured(directory):
+    """Half of all tokens, and those that need most: what early rows need says little of them."""
+
+    def stop(phase, done, total):
+        if phase.startswith("pass 2"):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        tune(directory, ids_of(LENGTH), TARGET, on_progress=stop)
+    lines = (directory / f"tuned-blocks-{LENGTH}.partial").read_text().splitlines()
+    steps = [json.loads(line) for line in lines[1:]]
+    assert [(step["start"], step["end"]) for step in steps] == [
+        (at, at + 2_048) for at in range(0, LENGTH, 2_048)
+    ]
+    assert [len(step["samples"]) for step in steps] == [0, 0, 3 * 16, 3 * 16]
+
+
 def test_heads_with_plenty_get_less(directory):
     everything = "blocks:max_keys=8192,mass=2,sinks=1,window=2,dense_below=512"
     _, tuned = tune(directory, ids_of(LENGTH), replace(TARGET, attention=everything))
