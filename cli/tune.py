@@ -29,6 +29,9 @@ def tune(
     fidelity: Annotated[
         float, typer.Option(help="Share of full attention that nine rows in ten must reach.")
     ] = 0.95,
+    passes: Annotated[
+        int, typer.Option(help="The most times that the text is read for heads still short.", min=1)
+    ] = 3,
     attention: Annotated[
         str,
         typer.Option(help="The mode, such as blocks or blocks:max_keys=8192.", metavar="MODE"),
@@ -83,7 +86,7 @@ def tune(
     path, tuned = tuning.tune(
         found.directory,
         Tokenizer.load(found.directory).encode(content),
-        tuning.Target(length, fidelity, attention, extend.value, numerics.value),
+        tuning.Target(length, fidelity, attention, extend.value, numerics.value, passes),
         prefixes=open_prefixes(settings, options),
         on_progress=lambda phase, done, total: progress.update(phase, done, total, "tokens"),
         on_notice=screen.note,
@@ -118,8 +121,9 @@ def report(name: str, path: Path, tuned: Tuned) -> str:
     ]
     before = sum(low < tuned.fidelity for _, _, low, _ in checked)
     short = sum(low < tuned.fidelity for _, _, _, low in checked)
+    times = "once" if tuned.passes == 1 else f"{tuned.passes} times"
     lines = [
-        f"{name} at {tuned.length:,} tokens, {tuned.passes} passes over the text",
+        f"{name} at {tuned.length:,} tokens, read {times}",
         f"KV heads that keep less than {tuned.fidelity:.1%} of their attention in more than "
         f"{tuned.quantile:.0%} of the checked rows: {before} of {len(checked)} before, {short} now",
         f"earlier keys that a row attends to, in the mean: {tuned.keys_before:,.0f} before, "
@@ -130,4 +134,6 @@ def report(name: str, path: Path, tuned: Tuned) -> str:
         lines.append(
             f"the lowest now: layer {layer}, KV head {head}: {low:.1%} ({low_before:.1%} before)"
         )
+    if short:
+        lines.append(f"more passes give those more: --passes {2 * tuned.passes}")
     return "".join(f"{line}\n" for line in [*lines, f"written to {path}"])

@@ -40,8 +40,9 @@ from longctx.runtime.tune_records import Sample, TuneRecords
 from longctx.runtime.tuned import MODE, Tuned, TunedHead, tuned_path, write_tuned
 from longctx.runtime.weights import open_weights
 
-# One that finds, and those that confirm and raise what is short still.
-MOST_PASSES = 3
+# One that finds, one that confirms, and one with what was short still: other numbers in one layer
+# make other needs in the next.
+PASSES = 3
 
 Progress = Callable[[str, int, int], None]
 """Told what is being done, and the tokens read so far and in all."""
@@ -49,13 +50,17 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What is tuned for: so many tokens of a text, read so, and the fidelity wanted of it."""
+    """What is tuned for: so many tokens of a text, read so, and the fidelity wanted of it.
+
+    The text is read until no head is short of it, but no more than `passes` times.
+    """
 
     length: int
     fidelity: float = 0.95
     attention: str = MODE
     extend: str = "none"
     numerics: str = "auto"
+    passes: int = PASSES
 
 
 @torch.inference_mode()
@@ -87,7 +92,7 @@ def tune(
         records = run.open_records(rule)
         passes = [run.samples(1, rule, records)]
         rules = [rule]
-        while len(passes) < MOST_PASSES:
+        while len(passes) < target.passes:
             better = refined(rules[-1], passes[-1], config, target.fidelity, lower=len(passes) == 1)
             if better == rules[-1]:
                 break

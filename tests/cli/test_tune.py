@@ -43,6 +43,13 @@ def test_it_tunes_and_says_so(run, home, arguments, directory):
     assert not list(home.rglob("*.kv"))
 
 
+def test_heads_that_are_short_still_are_counted(run, arguments):
+    code, out, err = run(*arguments, "--length", "1500", "--fidelity", "0.99", "--passes", "1")
+    assert code == 0, err
+    assert "tokens, read once\n" in out and "more passes give those more: --passes 2\n" in out
+    assert "of 6 before, 0 now" not in out
+
+
 def test_ask_says_that_it_is_used(run, arguments, directory, tmp_path):
     assert run(*arguments, "--length", "1500").code == 0
     (tmp_path / "work" / "note.txt").write_text("The rain fell on the old town all night.")

@@ -79,6 +79,13 @@ def test_heads_that_are_short_get_more(tuned_model):
     assert path.stat().st_size < 4_000
 
 
+def test_the_text_is_read_no_more_often_than_asked(directory, tuned_model):
+    _, once = tune(directory, ids_of(LENGTH), replace(TARGET, passes=1))
+    assert once.passes == 1 and {one.max_keys for _, _, one in once.heads} == {512}
+    firsts = [one.recall_before for _, _, one in tuned_model[2].heads]
+    assert [one.recall for _, _, one in once.heads] == firsts
+
+
 def test_rows_of_the_second_half_are_measured(directory):
     """Half of all tokens, and those that need most: what early rows need says little of them."""
 
