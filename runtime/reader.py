@@ -108,10 +108,11 @@ def own_reader(
     numerics: Numerics,
     sight: Sight,
     keeping: Keeping | None = None,
+    on_notice: Callable[[str], None] = lambda text: None,
 ) -> DecoderReader:
     """Returns the own decoder over the memory-mapped weights in `directory`.
 
-    `keeping` says where narrow weights are kept, if anywhere.
+    `keeping` says where narrow weights are kept, if anywhere; `on_notice` hears of tuned Budgets.
     """
     config = extend(config, sight.extend, sight.window)
     weights = open_weights(directory)
@@ -119,7 +120,7 @@ def own_reader(
         config,
         weights,
         numerics,
-        rule=prefill_rule(sight, config, directory),
+        rule=prefill_rule(sight, config, directory, on_notice),
         decode_rule=decode_rule(sight),
         temperature_length=sight.temperature_length,
         keeping=keeping,

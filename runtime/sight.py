@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,6 +13,7 @@ from longctx.kernels.sparse import Rule
 from longctx.kernels.vertical_slash import VerticalSlashRule
 from longctx.runtime.config import ModelConfig, read_json
 from longctx.runtime.errors import ModelError
+from longctx.runtime.tuned import find_tuned
 
 ATTENTIONS = ("dense", "blocks", "vertical-slash", "tri-shape")
 DECODINGS = ("dense", "blocks")
@@ -42,11 +43,20 @@ class Sight:
     temperature_length: int | None = None
 
 
-def prefill_rule(sight: Sight, config: ModelConfig, directory: Path) -> Rule | None:
+def prefill_rule(
+    sight: Sight,
+    config: ModelConfig,
+    directory: Path,
+    on_notice: Callable[[str], None] = lambda text: None,
+) -> Rule | None:
     """Returns the Rule of a prompt's documents, None where they attend densely.
 
+    Blocks have the Budgets that were tuned for the model, unless `max_keys` or `mass` are named;
+    `on_notice` is told which.
+
     Raises:
-        ModelError: there is no such mode, or a value that its Rule does not have.
+        ModelError: there is no such mode, a value that its Rule does not have, or what was tuned
+            cannot be used.
     """
     name, _, values = sight.attention.partition(":")
     if name not in ATTENTIONS:
@@ -61,8 +71,18 @@ def prefill_rule(sight: Sight, config: ModelConfig, directory: Path) -> Rule | N
     if name == "vertical-slash":
         rule = VerticalSlashRule(budgets=head_budgets(config, directory))
         return _with_values(rule, values)
-    start = BlockRule(fidelity=sight.fidelity) if name == "blocks" else tri_shape()
-    return _with_values(start, values)
+    if name == "tri-shape":
+        return _with_values(tri_shape(), values)
+    blocks = _with_values(BlockRule(fidelity=sight.fidelity), values)
+    if any(word.partition("=")[0] in ("max_keys", "mass") for word in values.split(",")):
+        return blocks
+    # the window and not the room: the room is as long as the prompt
+    found = find_tuned(directory, config, sight.window or config.native_window)
+    if found is None:
+        return blocks
+    path, tuned = found
+    on_notice(f"budgets tuned at {tuned.length:,} tokens are used: {path}")
+    return replace(blocks, budgets=tuned.budgets)
 
 
 def decode_rule(sight: Sight) -> BlockRule | None:
