@@ -69,7 +69,14 @@ def pieces(pages: Sequence[OpenPage], room: Boxes) -> Iterator[tuple[list[Piece]
     longer = np.flatnonzero(lasts > starts)
     last = first.copy()
     last[longer] = look.boxes(lasts[longer])
-    if cells := _overlooked(first, last, starts, lasts, look):
+    height = first[:, 3] - first[:, 1]
+    sloping = np.flatnonzero((np.abs(last[:, 1] - first[:, 1]) > _SHIFT * height) & ~odd)
+    # A label that is set sideways may stand in a line with what was drawn before it.
+    is_turned = look.quarters(lasts[sloping]) != np.array(look.turns)[look.page_of(lasts[sloping])]
+    turned = sloping[is_turned]
+    odd[turned] = begins[turned] = True
+    begins[np.minimum(turned + 1, len(starts) - 1)] = True
+    if cells := _overlooked(sloping[~is_turned], height, starts, lasts, look):
         at, places = np.searchsorted(starts, cells), np.array(cells)
         begins, odd = np.insert(begins, at, True), np.insert(odd, at, False)
         first = np.insert(first, at, look.boxes(places), axis=0)
@@ -210,20 +217,17 @@ def _first_longest(lengths: Places, firsts: Places) -> Places:
 
 
 def _overlooked(
-    first: Floats, last: Floats, starts: Places, lasts: Places, look: _Look
+    sloping: Places, heights: Floats, starts: Places, lasts: Places, look: _Look
 ) -> list[int]:
     """Where a cell begins that pdfium glues to the one before, which reaches into its column.
 
-    Words are given by the boxes of their first and last characters, and by the places of these.
-    The cell stands at another height, and begins before the one before it ends; what is raised
-    does not.
+    Looked at are the `sloping` words, whose first and last characters stand at other heights. The
+    cell does, and begins before the one before it ends; what is raised does not.
     """
-    height = first[:, 3] - first[:, 1]
-    odd = np.flatnonzero(np.abs(last[:, 1] - first[:, 1]) > _SHIFT * height)
-    word = np.repeat(np.arange(len(odd)), lasts[odd] - starts[odd] + 1)
-    before = np.searchsorted(word, np.arange(len(odd)))
-    places = np.arange(len(word)) + (starts[odd] - before)[word]
-    boxes, least = look.boxes(places), (_SHIFT * height[odd])[word][1:]
+    word = np.repeat(np.arange(len(sloping)), lasts[sloping] - starts[sloping] + 1)
+    before = np.searchsorted(word, np.arange(len(sloping)))
+    places = np.arange(len(word)) + (starts[sloping] - before)[word]
+    boxes, least = look.boxes(places), (_SHIFT * heights[sloping])[word][1:]
     back = boxes[:-1, 2] - boxes[1:, 0] > least
     shifted = np.abs(boxes[1:, 1] - boxes[:-1, 1]) > least
     found: list[int] = places[1:][back & shifted & (word[1:] == word[:-1])].tolist()

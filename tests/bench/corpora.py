@@ -197,8 +197,8 @@ def policy_docx(target: Path, work: Path) -> None:
         shutil.copytree(_unpacked_deb(package, work), tool, dirs_exist_ok=True, symlinks=True)
     epub = _unpacked_deb("debian-policy", work) / _DOC / "debian-policy/policy.epub"
     libraries = ":".join(str(path) for path in sorted(tool.glob("usr/lib/*-linux-gnu*")))
-    pandoc = ["env", f"LD_LIBRARY_PATH={libraries}", str(tool / "usr/bin/pandoc")]
-    pandoc.append(f"--data-dir={tool / 'usr/share/pandoc/data'}")
+    data = f"pandoc_datadir={tool / 'usr/share/pandoc'}"
+    pandoc = ["env", f"LD_LIBRARY_PATH={libraries}", data, str(tool / "usr/bin/pandoc")]
     _run([*pandoc, str(epub), "-o", str(target / "policy.docx")], work)
 
 

@@ -243,6 +243,18 @@ def test_a_page_set_sideways_reads_like_one_set_upright() -> None:
     assert document(make_drawn_pdf(sideways)).text == expected
 
 
+def test_labels_set_sideways_on_an_upright_page_stay_words() -> None:
+    def turned(label: str, x: int, y: int) -> str:
+        return f"BT /F1 12 Tf 0 1 -1 0 {x} {y} Tm ({label}) Tj ET"
+
+    axis = f"{turned('43.60', 60, 500)} {turned('43.65', 60, 550)}"
+    drawn = f"BT /F1 12 Tf 72 720 Td (The head) Tj ET {axis} BT /F1 12 Tf 72 400 Td (Feb) Tj ET"
+    assert document(make_drawn_pdf(drawn)).text == "The head\n43.60 43.65\nFeb\n"
+    # pdfium takes what follows at the same height for the same line.
+    beside = f"BT /F1 12 Tf 40 500 Td (Index) Tj ET {turned('43.60', 100, 500)}"
+    assert document(make_drawn_pdf(beside)).text.split() == ["Index", "43.60"]
+
+
 def test_a_real_paper_of_two_columns_is_read_column_by_column(corpus_dir) -> None:
     pdf = document((corpus_dir("papers") / "Rcpp-quickref.pdf").read_bytes())
     order = ["Interface with R", "Back in R.", "require(myPackage)", "STL interface"]
