@@ -24,7 +24,7 @@ class TrackedChanges:
         self._tracked = body.find("text:tracked-changes")
         self._regions: dict[str, Element] = {}
         for region in () if self._tracked is None else self._tracked:
-            name = region.get("xml:id") or region.get("text:id", "")
+            name = region.get("xml:id") or region.get("text:id") or ""
             self._regions.update((name, child) for child in region)
         self._open: set[str] = set()
 

@@ -171,9 +171,9 @@ class _Reader:
         text = f"{begin}{self._text(element)}{'+}' if self._changes.shows else ''}"
         text = text.replace("{++}", "")
         if self._held is not None:
-            before, *former = self._held
+            before, former, former_list = self._held
             if before.strip():
-                element, around = former
+                element, around = former, former_list
             text, self._held = before + text, None
         if self._changes.hides:
             self._held = text, element, around
