@@ -25,14 +25,16 @@ from longctx.runtime.weights import open_weights
 class Reader(Protocol):
     """A model with a memory of what it has read.
 
-    `grid` is the tokens that are read alike only together: Steps end on it. `most_rows` is how many
-    tokens of an answer are read at once for little more than one of them.
+    `grid` is the tokens that are read alike only together: Steps end on it.
     """
 
     numerics: Numerics
     capacity: int
     grid: int
-    most_rows: int
+
+    @property
+    def most_rows(self) -> int:
+        """How many tokens of an answer are read at once for little more than one of them."""
 
     def read(self, token_ids: Tensor, on_part: Callable[[float], None], *, dense: bool) -> Tensor:
         """Returns float32 logits [V] after the last of `token_ids` [T], and remembers them."""
@@ -60,8 +62,13 @@ class DecoderReader:
             value_means=decoder.has_stand_ins,
         )
         self.grid = decoder.rule.grid if decoder.rule else 1
-        # a decoded token chooses its Blocks alone
-        self.most_rows = 1 if decoder.decode_rule else FEW_ROWS
+
+    @property
+    def most_rows(self) -> int:
+        """The most tokens that are decoded at once: one that chooses its Blocks does so alone."""
+        rule = self.decoder.decode_rule
+        dense = rule is None or self.cache.length + FEW_ROWS <= rule.dense_until(0)
+        return FEW_ROWS if dense else 1
 
     @property
     def settings(self) -> str:
@@ -121,7 +128,7 @@ def own_reader(
         weights,
         numerics,
         rule=prefill_rule(sight, config, directory, on_notice),
-        decode_rule=decode_rule(sight),
+        decode_rule=decode_rule(sight, config),
         temperature_length=sight.temperature_length,
         keeping=keeping,
         release=weights.release,
