@@ -21,7 +21,9 @@ def own_ranges(text: str, other: str) -> Iterator[tuple[int, int]]:
     start = 0
     for end, following in (*((at.start(), at.end()) for at in _END.finditer(text)), (len(text), 0)):
         said = words(text[start:end])
-        if said and f" {' '.join(said)} " not in known:
+        # the number of a clause alone says nothing
+        tells = any(word[0].isalpha() for word in said)
+        if tells and f" {' '.join(said)} " not in known:
             begin = start + len(text[start:end]) - len(text[start:end].lstrip())
             yield begin, begin + len(text[start:end].strip())
         start = following

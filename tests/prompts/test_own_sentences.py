@@ -27,3 +27,8 @@ def test_ranges_lead_to_the_sentences() -> None:
         "Two\nlines;",
         "three.",
     ]
+
+
+def test_the_number_of_a_clause_is_no_sentence():
+    found = own_sentences("15. Disclaimer.\n\nThere is no warranty. 2.\n", "Disclaimer.")
+    assert found == ("There is no warranty.",)
