@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from longctx.kernels.coded import Rows
 from longctx.kernels.flash import BLOCK, TILE, Queries
 from longctx.kernels.recall import block_shares
 
@@ -76,7 +77,7 @@ class BlockRule:
         early = self.early_below if layer < self.early_layers else 0
         return max(self.dense_below, early)
 
-    def choose(self, layer: int, queries: Queries, keys: Tensor, means: Tensor) -> Sequence[Chosen]:
+    def choose(self, layer: int, queries: Queries, keys: Rows, means: Tensor) -> Sequence[Chosen]:
         """Returns what each tile of the queries attends to; `means` [G, S // BLOCK, D]."""
         tiles = list(_tiles(queries))
         masses = [predicted_mass(views, means[:, : start // BLOCK]) for start, views in tiles]
@@ -103,7 +104,7 @@ class BlockRule:
         best = mass.masked_fill(blocks, -1.0).argsort(-1, descending=True)[:, : self.stand_ins]
         return Chosen(blocks, stand_ins=torch.zeros_like(blocks).scatter(-1, best, True) & ~blocks)
 
-    def _enough(self, views: Queries, keys: Tensor, mass: Tensor) -> list[BlockRule]:
+    def _enough(self, views: Queries, keys: Rows, mass: Tensor) -> list[BlockRule]:
         """Returns for each KV head the Rule under which the tile's last row is faithful."""
         assert self.fidelity is not None
         num_groups, num_blocks = mass.shape
