@@ -93,8 +93,8 @@ def measure(trial: Trial, progress: Progress) -> dict[str, Any]:
         for mode in trial.modes:
             divergence: dict[str, list[float]] = {"inside": [], "after": []}
             for case in cases:
-                ours = records.rows(_key(trial, case), mode)
-                theirs = records.rows(_key(trial, case), "dense")
+                ours = records.rows(_key(trial, case, mode), mode)
+                theirs = records.rows(_key(trial, case, "dense"), "dense")
                 for place, found in divergence.items():
                     with torch.inference_mode():
                         found += divergences(head, theirs[place], ours[place])
@@ -110,15 +110,22 @@ def measure(trial: Trial, progress: Progress) -> dict[str, Any]:
     }
 
 
-def _key(trial: Trial, case: Case) -> str:
+def _key(trial: Trial, case: Case, mode: str) -> str:
     """What a record is kept under: another choice of these is another measurement."""
+    from longctx.kernels.budgets import Budgets
+    from longctx.runtime.config import load_config
+    from longctx.runtime.sight import prefill_rule
+
+    config = load_config(trial.directory)
+    tuned = prefill_rule(sight_of(trial, case, mode), config, trial.directory)
+    budgets = getattr(tuned, "budgets", None)
     rule = "total" if trial.total_temperature else "row"
     parts = (trial.name, trial.numerics, trial.extend, str(max(trial.lengths)), rule, case.key)
-    return " ".join(parts)
+    return " ".join(parts) + f" {budgets!r}" * isinstance(budgets, Budgets)
 
 
 def _record(records: Any, trial: Trial, case: Case, mode: str) -> dict[str, Any]:
-    found: dict[str, Any] | None = records.find(_key(trial, case), mode)
+    found: dict[str, Any] | None = records.find(_key(trial, case, mode), mode)
     assert found is not None, "a case that was not measured"
     return found
 
@@ -126,7 +133,7 @@ def _record(records: Any, trial: Trial, case: Case, mode: str) -> dict[str, Any]
 def _measure_case(trial: Trial, tokenizer: Tokenizer, records: Any, case: Case, mode: str) -> None:
     from longctx.runtime.fidelity_run import run_case
 
-    if records.find(_key(trial, case), mode) is not None:
+    if records.find(_key(trial, case, mode), mode) is not None:
         return
     record, rows = run_case(
         trial.directory,
@@ -136,7 +143,7 @@ def _measure_case(trial: Trial, tokenizer: Tokenizer, records: Any, case: Case, 
         numerics=trial.numerics,
         answer_tokens=trial.effort.answer_tokens,
     )
-    records.add({"case": _key(trial, case), "mode": mode, **record}, rows)
+    records.add({"case": _key(trial, case, mode), "mode": mode, **record}, rows)
 
 
 def sight_of(trial: Trial, case: Case, mode: str) -> Sight:

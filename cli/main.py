@@ -42,6 +42,7 @@ COMMANDS: Mapping[str, str] = {
     "models": "List, pull, show and verify the models in the store.",
     "cache": "List, show, remove and verify what was read and is kept.",
     "bench": "Measure prefill, decoding, memory or fidelity on this machine.",
+    "tune": "Find how much each head of a model must attend to at a length.",
     "doctor": "Show what this machine has, and what longctx makes of it.",
 }
 """Every command and what it does; its code is imported when it is called."""

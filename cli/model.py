@@ -64,7 +64,7 @@ class Model:
         """What a speed is remembered under: another choice of these is another speed."""
         options = self.options
         modes = options.attention.value, options.decoding.value, options.extend.value
-        unusual = "".join(f" {mode}" for mode in modes if mode not in ("dense", "none"))
+        unusual = "".join(f" {mode}" for mode in modes if mode not in ("auto", "none"))
         if options.fidelity is not None:
             unusual += f" {options.fidelity}"
         unusual += " kv8" if options.kv8 else ""

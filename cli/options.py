@@ -47,6 +47,7 @@ class Device(StrEnum):
 class Attention(StrEnum):
     """Which earlier tokens a token of the documents attends to; those of a question see all."""
 
+    auto = "auto"
     dense = "dense"
     blocks = "blocks"
     vertical_slash = "vertical-slash"
@@ -56,6 +57,7 @@ class Attention(StrEnum):
 class Decoding(StrEnum):
     """Which earlier tokens a written token attends to."""
 
+    auto = "auto"
     dense = "dense"
     blocks = "blocks"
 
@@ -141,11 +143,15 @@ class ModelOptions:
         typer.Option("--kv8", help="Keep what was read in 8 bits: half the memory, a small loss."),
     ] = False
     attention: Annotated[
-        Attention, typer.Option(help="What documents attend to: all, or what a mode chooses.")
-    ] = Attention.dense
+        Attention,
+        typer.Option(
+            help="What documents attend to: all, or what a mode chooses; auto is all up to "
+            "32,768 tokens, and blocks beyond where the model is read past its window."
+        ),
+    ] = Attention.auto
     decoding: Annotated[
         Decoding, typer.Option(help="What written words attend to past 32,768 tokens.")
-    ] = Decoding.dense
+    ] = Decoding.auto
     fidelity: Annotated[
         float | None,
         typer.Option(help="Share of full attention that blocks must reach.", min=0.0, max=1.0),

@@ -16,28 +16,47 @@ Places = npt.NDArray[np.intp]
 """Places of characters in the text of a page: [N]."""
 Floats = npt.NDArray[np.float32]
 
-_TYPES: dict[str, Any] = {"i": ctypes.c_int, "f": ctypes.c_float, "p": ctypes.c_void_p}
-# Results and arguments: whole numbers, floats, pointers.
-_SIGNATURES = {
-    "FPDFText_GetLooseCharBox": "ipip",
-    "FPDFText_GetCharAngle": "fpi",
-    "FPDFText_GetTextObject": "ppi",
-    "FPDFTextObj_GetTextRenderMode": "ip",
-    "FPDFText_GetCharIndexFromTextIndex": "ipi",
+_RESULTS: dict[str, Any] = {
+    "FPDFText_GetLooseCharBox": ctypes.c_int,
+    "FPDFText_GetCharAngle": ctypes.c_float,
+    "FPDFText_GetTextObject": ctypes.c_void_p,
+    "FPDFTextObj_GetTextRenderMode": ctypes.c_int,
+    "FPDFText_GetCharIndexFromTextIndex": ctypes.c_int,
 }
 _BYTES_OF_BOX = 16
 
 
 @cache
 def _function(name: str) -> Callable[..., Any]:
-    """A function of pdfium that takes plain numbers: half the time of one that checks types."""
+    """A function of pdfium that takes numbers and pointers as they are.
+
+    Without declared types a call takes a third of the time of one that checks and converts them.
+    """
     import pypdfium2.raw as pdfium
 
-    result, *arguments = (_TYPES[letter] for letter in _SIGNATURES[name])
     address = ctypes.cast(getattr(pdfium, name), ctypes.c_void_p).value
     assert address is not None
-    function: Callable[..., Any] = ctypes.PYFUNCTYPE(result, *arguments)(address)
+    function: Callable[..., Any] = ctypes.PYFUNCTYPE(_RESULTS[name])(address)
     return function
+
+
+class Boxes:
+    """Room for the boxes of characters, which pdfium fills: left, top, right, bottom."""
+
+    def __init__(self) -> None:
+        """Begin without any."""
+        self._array = np.zeros((0, 4), np.float32)
+        self._targets: list[ctypes.c_void_p] = []
+
+    def room(self, number: int) -> tuple[Floats, list[ctypes.c_void_p]]:
+        """Empty boxes, [N, 4], valid until the next call; and pointers to each."""
+        if number > len(self._array):
+            self._array = np.zeros((2 * number, 4), np.float32)
+            begin = self._array.ctypes.data
+            addresses = range(begin, begin + self._array.nbytes, _BYTES_OF_BOX)
+            self._targets = list(map(ctypes.c_void_p, addresses))
+        self._array[:number] = 0
+        return self._array[:number], self._targets
 
 
 class Glyphs:
@@ -47,7 +66,7 @@ class Glyphs:
         """Ask of a text page of pypdfium2, as long as it is open."""
         import pypdfium2.raw as pdfium
 
-        self._handle = ctypes.cast(textpage.raw, ctypes.c_void_p).value
+        self._handle = ctypes.cast(textpage.raw, ctypes.c_void_p)
         # Characters without a Unicode value are counted by pdfium, and are not in the text.
         self._exact = pdfium.FPDFText_CountChars(textpage.raw) == length
 
@@ -58,18 +77,10 @@ class Glyphs:
         convert = _function("FPDFText_GetCharIndexFromTextIndex")
         return list(map(convert, repeat(self._handle), found))
 
-    def boxes(self, places: Places) -> tuple[Floats, Floats, Floats, Floats]:
-        """Left, bottom, right and top of characters, as high as their fonts, in points: each [N].
-
-        y goes up.
-        """
-        found = np.zeros((len(places), 4), np.float32)
-        begin = found.ctypes.data
-        targets = range(begin, begin + found.nbytes, _BYTES_OF_BOX)
+    def fill(self, places: Places, targets: list[ctypes.c_void_p]) -> None:
+        """Write the boxes of characters, as high as their fonts, in points, to where they go."""
         get = _function("FPDFText_GetLooseCharBox")
         deque(map(get, repeat(self._handle), self._indices(places), targets), maxlen=0)
-        left, top, right, bottom = found.T
-        return left, bottom, right, top
 
     def angles(self, places: Places) -> list[float]:
         """By how much characters are turned, in radians."""
@@ -78,7 +89,6 @@ class Glyphs:
 
     def render_modes(self, places: Places) -> set[int]:
         """How characters are painted: the numbers that PDF gives to the modes."""
-        objects = map(
-            _function("FPDFText_GetTextObject"), repeat(self._handle), self._indices(places)
-        )
-        return set(map(_function("FPDFTextObj_GetTextRenderMode"), objects))
+        get = _function("FPDFText_GetTextObject")
+        objects = set(map(get, repeat(self._handle), self._indices(places)))
+        return set(map(_function("FPDFTextObj_GetTextRenderMode"), map(ctypes.c_void_p, objects)))

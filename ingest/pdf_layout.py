@@ -75,8 +75,10 @@ def same_line(first: Piece, second: Piece) -> bool:
 
 def _is_prose(piece: Piece) -> bool:
     text = piece.text
-    if len(text) >= _MIN_CHARACTERS or text.isascii():
-        return len(text) >= _MIN_CHARACTERS
+    if len(text) >= _MIN_CHARACTERS:
+        return True
+    if text.isascii():
+        return False
     # A Chinese character is as wide as two letters.
     return len(text) + sum(character > "\u2e80" for character in text) >= _MIN_CHARACTERS
 
@@ -131,7 +133,7 @@ def _rows(pieces: Iterable[Piece], starts: Sequence[float]) -> list[Row]:
             last is not None
             and piece.left >= last.right - 1
             and same_line(last, piece)
-            and _column(last, starts) == _column(piece, starts)
+            and (not starts or _column(last, starts) == _column(piece, starts))
         ):
             rows[-1].append(piece)
         else:

@@ -45,6 +45,9 @@ def without_running(pages: Sequence[list[Row]]) -> tuple[list[list[Row]], str]:
         gone = {id(row) for line in running for row in line.rows}
         touched += bool(gone)
         kept.append([row for row in rows if id(row) not in gone])
+    if not any(kept):
+        # Nothing runs along a text that is not there.
+        return list(pages), ""
     return kept, _note(dropped, touched)
 
 

@@ -20,6 +20,8 @@ _TEXT_SHARE = 0.1
 _MAX_SHARE = 0.15
 _TITLE = re.compile(r"(?:[\dA-Z]{1,3}(?:\.\d+)*\.?\s+)?[\"“‘'(]?[^\W_a-z][^=∈≤≥±]*(?<![,;:])$")
 _MAX_SENTENCE = 8
+_LINE_BEFORE = re.compile(r"^[ \t]*(?:[\w.]{1,12}\s+)?\Z", re.M)
+_LONGEST_NUMBER = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,17 +39,20 @@ class Bookmark:
 
 def large_type(pages: Sequence[list[Row]]) -> list[Bookmark]:
     """What is set in larger type than the text, the largest at the highest level."""
+    heights = [list(map(_size, rows)) for rows in pages]
     sizes: Counter[float] = Counter()
-    for row in (row for rows in pages for row in rows):
-        sizes[_size(row)] += sum(len(piece.text) for piece in row)
+    for rows, own in zip(pages, heights, strict=True):
+        for row, size in zip(rows, own, strict=True):
+            sizes[size] += len(row[0].text) if len(row) == 1 else sum(len(p.text) for p in row)
     if not sizes:
         return []
     share = _TEXT_SHARE * sizes.total()
     least = _LARGER * max(size for size, count in sizes.items() if count >= share)
     found = [
         Bookmark(number, title, 1, size)
-        for number, rows in enumerate(pages)
-        for title, size in _titles(rows, number, least)
+        for number, (rows, own) in enumerate(zip(pages, heights, strict=True))
+        if max(own, default=0) >= least
+        for title, size in _titles(rows, own, number, least)
     ]
     if len(found) > _MAX_SHARE * sum(map(len, pages)) + 3:
         return []
@@ -73,30 +78,55 @@ def placed(text: str, pages: Sequence[Page], marks: Iterable[Bookmark]) -> list[
         if not title or mark.page >= len(pages):
             continue
         page = pages[mark.page]
-        pattern = r"^[ \t]*(?:[\w.]{1,12}\s+)?" + r"\s+".join(map(re.escape, title.split()))
-        search = re.compile(pattern, re.M | re.I)
-        match = search.search(text, max(page.start, last + 1), page.end)
-        if match is None and mark.size:
+        found = _find_title(text, title.lower().split(), max(page.start, last + 1), page.end)
+        if found is None and mark.size:
             continue
-        start = match.start() if match else page.start
+        start = page.start if found is None else found
         if start > last:
             headings.append(Heading(start, title, mark.level))
             last = start
     return headings
 
 
+def _find_title(text: str, words: list[str], start: int, end: int) -> int | None:
+    """Where a line begins with the words, or with a number before them; any white space counts.
+
+    A pattern made of the words would take longer to compile than the page to search.
+    """
+    page = text[start:end]
+    # A capital may become two characters, and the places would be wrong.
+    lower = page.lower() if len(page.lower()) == len(page) else page
+    place = lower.find(words[0])
+    while place >= 0:
+        first, here = start + max(0, place - _LONGEST_NUMBER), start + place
+        before = _LINE_BEFORE.search(text, first, here)
+        if before is not None and _goes_on(lower, place, words):
+            return before.start()
+        place = lower.find(words[0], place + 1)
+    return None
+
+
+def _goes_on(text: str, place: int, words: list[str]) -> bool:
+    """Whether the words stand at that place, the last perhaps as the beginning of a longer one."""
+    stretch = text[place : place + 3 * sum(map(len, words)) + 100].split(None, len(words))
+    *found, last = stretch[: len(words)]
+    return found == words[:-1] and last.startswith(words[-1])
+
+
 def _size(row: Row) -> float:
     """The height of the type; 0 for a line that is turned: its box is as high as it is long."""
     first = row[0]
-    turned = len(first.text) > 2 and first.right - first.left < first.height
-    return 0.0 if turned else round(first.height, 1)
+    height = first.top - first.bottom
+    turned = first.right - first.left < height and len(first.text) > 2
+    return 0.0 if turned else round(height, 1)
 
 
-def _titles(rows: Iterable[Row], number: int, least: float) -> Iterator[tuple[str, float]]:
+def _titles(
+    rows: Sequence[Row], heights: Sequence[float], number: int, least: float
+) -> Iterator[tuple[str, float]]:
     """The titles on the page of a number, rows of one size joined, and their sizes."""
     title, size = "", 0.0
-    for row in [*rows, []]:
-        height = _size(row) if row else 0.0
+    for row, height in zip([*rows, []], [*heights, 0.0], strict=True):
         if title and abs(height - size) < 0.3 and len(title) < _MAX_TITLE:
             title = f"{title} {row_text(row)}"
             continue

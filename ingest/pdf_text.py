@@ -72,7 +72,11 @@ def without_line_hyphens(texts: Sequence[str]) -> list[str]:
             marked[index + 1] = rest
     split = [list(_split(page)) for page in marked]
     whole = "\n".join(stretch for page in split for stretch, _ in page)
-    known = Counter(_WORD.findall(whole.lower()))
+    known: Counter[str] = Counter()
+    # Most of what stands between spaces stands there many times.
+    for token, times in Counter(whole.lower().split()).items():
+        for word in _WORD.findall(token):
+            known[word] += times
     for word, times in list(known.items()):
         if "-" in word:
             for part in word.split("-"):
@@ -86,7 +90,8 @@ def without_line_hyphens(texts: Sequence[str]) -> list[str]:
 def _split(page: str) -> Iterator[tuple[str, tuple[str, str, str] | None]]:
     """Stretches of a page, each with the parted word behind it: both its parts and what follows."""
     position = 0
-    for match in _PARTED.finditer(page):
+    is_parted = any(hyphen in page for hyphen in LINE_HYPHENS)
+    for match in _PARTED.finditer(page) if is_parted else ():
         start = max(position, match.start() - _LONGEST_WORD)
         before = _LAST_WORD.search(page, start, match.start())
         assert before is not None
@@ -115,8 +120,11 @@ def _whole(first: str, second: str, rest: str, known: Counter[str]) -> str:
 def clean(text: str) -> str:
     """The text of a page as one would type it, ended by a newline where there is any."""
     text = _TEX_LIGATURE.sub(lambda match: _TEX_LIGATURES[match[0]], text)
-    text = _LIGATURE.sub(lambda match: _LIGATURES[match[0]], text)
-    text = _CONTROLS.sub("", _LEADERS.sub(" ... ", text))
+    if not text.isascii():
+        text = _LIGATURE.sub(lambda match: _LIGATURES[match[0]], text)
+    if any(dots in text for dots in ("..", ". .", ".  .")):
+        text = _LEADERS.sub(" ... ", text)
+    text = _CONTROLS.sub("", text)
     text = "\n".join(line.rstrip() for line in text.split("\n")).strip("\n")
     return text + "\n" if text.strip() else ""
 

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from longctx.ingest.pdf_glyphs import Boxes
 from longctx.ingest.pdf_layout import Piece
 from longctx.ingest.pdf_structure import Bookmark
-from longctx.ingest.pdf_words import pieces
+from longctx.ingest.pdf_words import OpenPage, pieces
 
 # Annotations that are drawn (form fields, text boxes, stamps), and those that comment on a place.
 _DRAWN = {3, 13, 20}
 _COMMENTS = {1, 9, 10, 11, 12, 14}
+# How many pages are open at a time.
+_TOGETHER = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +51,7 @@ def pdfium_pages(data: bytes, password: str) -> tuple[list[PdfPage], list[Bookma
     try:
         if pdf.get_formtype():
             pdf.init_forms()
-        pages = [_page(pdf, number) for number in range(len(pdf))]
+        pages = list(_pages(pdf))
         outline = [
             Bookmark(destination.get_index() or 0, bookmark.get_title(), bookmark.level + 1)
             for bookmark in pdf.get_toc(max_depth=8)
@@ -68,32 +72,63 @@ def _reason(message: str, password: str) -> str:
     return "damaged, or not a PDF"
 
 
-def _page(pdf: Any, number: int) -> PdfPage:
+def _pages(pdf: Any) -> Iterator[PdfPage]:
+    """The pages in their order; a few are open at a time."""
+    room = Boxes()
+    before: list[_Opened] = []
+    for first in range(0, len(pdf), _TOGETHER):
+        last = min(first + _TOGETHER, len(pdf))
+        opened = {n: page for n in range(first, last) if (page := _opened(pdf, n)) is not None}
+        # What pages share, fonts most of all, is loaded anew once none of them is open any more.
+        for page in before:
+            page.page.close()
+        found = pieces([page.open for page in opened.values()], room)
+        read = {n: _read(page, *own) for (n, page), own in zip(opened.items(), found, strict=True)}
+        for page in opened.values():
+            page.open.textpage.close()
+        before = list(opened.values())
+        yield from (read.get(n, PdfPage(problems=("damaged",))) for n in range(first, last))
+    for page in before:
+        page.page.close()
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """A page of pypdfium2 that is open, with its text page, and what is said of it."""
+
+    page: Any
+    open: OpenPage
+    comments: tuple[str, ...]
+
+
+def _opened(pdf: Any, number: int) -> _Opened | None:
+    """The page, what is drawn upon it made part of it; None where it is damaged."""
     import pypdfium2
     import pypdfium2.raw as pdfium
 
+    page = None
     try:
         page = pdf[number]
-    except pypdfium2.PdfiumError:
-        return PdfPage(problems=("damaged",))
-    try:
         drawn, comments = _annotations(page)
         if drawn:
             pdfium.FPDFPage_Flatten(page.raw, pdfium.FLAT_NORMALDISPLAY)
             page.close()
             page = pdf[number]
         textpage = page.get_textpage()
-        try:
-            found, problems = pieces(textpage, page.get_bbox())
-        finally:
-            textpage.close()
-        if not found and pdfium.FPDFPage_CountObjects(page.raw):
-            problems.append("scanned")
-        return PdfPage(tuple(found), comments, tuple(problems))
+        text = textpage.get_text_range()
+        return _Opened(page, OpenPage(textpage, text, page.get_bbox()), comments)
     except pypdfium2.PdfiumError:
-        return PdfPage(problems=("damaged",))
-    finally:
-        page.close()
+        if page is not None:
+            page.close()
+        return None
+
+
+def _read(page: _Opened, found: Sequence[Piece], problems: Sequence[str]) -> PdfPage:
+    import pypdfium2.raw as pdfium
+
+    if not found and pdfium.FPDFPage_CountObjects(page.page.raw):
+        problems = [*problems, "scanned"]
+    return PdfPage(tuple(found), page.comments, tuple(problems))
 
 
 def _annotations(page: Any) -> tuple[bool, tuple[str, ...]]:

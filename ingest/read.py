@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterable, Iterator
+from functools import partial
 from importlib import import_module
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from longctx.ingest.document import Document, Skipped, Source
 from longctx.ingest.name_filter import NameFilter
 from longctx.ingest.read_settings import ReadSettings
 from longctx.ingest.read_text import read_text
+from longctx.ingest.workers import read_ahead
 
 if TYPE_CHECKING:
     from longctx.ingest.archive import Room
@@ -84,13 +86,22 @@ def read_all(
     wanted = wanted or NameFilter()
     documents: list[Document] = []
     skipped: list[Skipped] = []
-    for source in sources:
-        for item in _items(source, None, 0, settings, wanted):
-            if isinstance(item, Document):
-                documents.append(item)
-            else:
-                skipped.append(item)
+    sources = list(sources)
+    read_one = partial(_all_items, settings=settings, wanted=wanted)
+    with read_ahead(sources, read_one) as ahead:
+        for index, source in enumerate(sources):
+            for item in ahead.get(index, partial(read_one, source))():
+                if isinstance(item, Document):
+                    documents.append(item)
+                else:
+                    skipped.append(item)
     return documents, skipped
+
+
+def _all_items(
+    source: Source, settings: ReadSettings, wanted: NameFilter
+) -> list[Document | Skipped]:
+    return list(_items(source, None, 0, settings, wanted))
 
 
 def _items(

@@ -1,4 +1,4 @@
-"""ODT files (OpenDocument 1.3 text): the text as printed, tracked changes accepted."""
+"""ODT files (OpenDocument 1.3 text): the text as printed, tracked changes as wished."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from xml.etree.ElementTree import Element
 
 from longctx.ingest.document import Document, Skipped, Source
 from longctx.ingest.draft import Block, Draft
+from longctx.ingest.odt_changes import TrackedChanges
 from longctx.ingest.odt_lists import ListStyles
 from longctx.ingest.read_settings import Changes, ReadSettings
 from longctx.ingest.xml_tree import XmlRefused, inside, parse_xml
@@ -29,6 +30,8 @@ _NOT_PRINTED = frozenset(
         " office:forms text:note-citation text:ruby-text title desc event-listeners"
     ).split()
 )
+# What is written apart from the paragraph that it stands in.
+_APART = frozenset(("text:note", "office:annotation")) | _NOT_PRINTED
 MAX_REPEATED = 64
 
 
@@ -66,13 +69,14 @@ def _read(parts: ZipParts, draft: Draft, changes: Changes) -> list[str]:
     body = inside(content, "office:body", "office:text")
     if body is None:
         raise ZipRefused("damaged: no text part in it")
-    reader = _Reader(ListStyles(styles, content))
+    tracked = TrackedChanges(body, changes)
+    reader = _Reader(ListStyles(styles, content), tracked)
     headers, footers = (_margins(reader, styles, kind) for kind in ("header", "footer"))
-    for block in (*headers, *reader.blocks(body, None)):
+    for block in (*headers, *reader.blocks(body, None), *reader.rest()):
         draft.write(block)
     for block in (*reader.endnotes, *footers):
         draft.write(block)
-    return list(_notes(body, changes))
+    return list(tracked.notes())
 
 
 def _margins(reader: _Reader, styles: Element | None, kind: str) -> Iterator[Block]:
@@ -82,20 +86,14 @@ def _margins(reader: _Reader, styles: Element | None, kind: str) -> Iterator[Blo
         yield Block(f"[{kind.title()}: {text}]")
 
 
-def _notes(body: Element, changes: Changes) -> Iterator[str]:
-    tracked = body.find("text:tracked-changes")
-    if tracked is not None and len(tracked):
-        names = dict.fromkeys(item.text or "" for item in tracked.iter("dc:creator"))
-        by = f", by {', '.join(filter(None, names))}" if any(names) else ""
-        wished = "" if changes is Changes.accept else " (in ODT they are never undone or shown)"
-        yield f"tracked changes accepted: {len(tracked):,}{by}{wished}"
-
-
 class _Reader:
     """Reads the content of a text into blocks."""
 
-    def __init__(self, styles: ListStyles) -> None:
+    def __init__(self, styles: ListStyles, changes: TrackedChanges) -> None:
         self._styles = styles
+        self._changes = changes
+        # A paragraph whose end was added, and is rejected: it goes on in the next one.
+        self._held: tuple[str, Element, _List | None] | None = None
         self._lists: dict[str, _List] = {}
         self._last_of_style: dict[str, _List] = {}
         self._outline: dict[int, int] = {}
@@ -152,7 +150,7 @@ class _Reader:
 
     def _count(self, current: _List, start: int | None, item: Element) -> None:
         # An item that only holds a deeper list has no number of its own.
-        if len(item) and item[0].tag == "text:list":
+        if (len(item) and item[0].tag == "text:list") or self._changes.hides:
             return
         counters, level = current.counters, current.level
         first = self._styles.start(current.style, level) if start is None else start
@@ -161,8 +159,28 @@ class _Reader:
         for deeper in [place for place in counters if place > level]:
             del counters[deeper]
 
+    def rest(self) -> Iterator[Block]:
+        """What is left of the last paragraph."""
+        if self._held is not None:
+            text, element, around = self._held
+            self._held = None
+            yield from self._written(text, element, around)
+
     def _paragraph(self, element: Element, around: _List | None) -> Iterator[Block]:
-        text = self._text(element)
+        begin = "{+" if self._changes.shows else ""
+        text = f"{begin}{self._text(element)}{'+}' if self._changes.shows else ''}"
+        text = text.replace("{++}", "")
+        if self._held is not None:
+            before, former, former_list = self._held
+            if before.strip():
+                element, around = former, former_list
+            text, self._held = before + text, None
+        if self._changes.hides:
+            self._held = text, element, around
+            return
+        yield from self._written(text, element, around)
+
+    def _written(self, text: str, element: Element, around: _List | None) -> Iterator[Block]:
         text = "\n".join(line.rstrip() for line in text.split("\n")).strip(" \n")
         heading, label, kind = element.tag == "text:h", "", ""
         value = element.get("text:outline-level", "1")
@@ -190,14 +208,25 @@ class _Reader:
 
     def _text(self, element: Element) -> str:
         """The text inside a paragraph; white space counts once, as in HTML."""
-        pieces = [_SPACE.sub(" ", element.text or "")]
+        pieces = [self._kept(element.text)]
         for child in element:
             pieces.append(self._inline(child))
-            pieces.append(_SPACE.sub(" ", child.tail or ""))
+            pieces.append(self._kept(child.tail))
         return "".join(pieces)
+
+    def _kept(self, text: str | None) -> str:
+        return "" if not text or self._changes.hides else _SPACE.sub(" ", text)
 
     def _inline(self, child: Element) -> str:
         tag = child.tag
+        if tag in ("text:change-start", "text:change-end"):
+            return self._changes.border(child)
+        if tag == "text:change":
+            removed = map(self._text, self._changes.removed(child))
+            return self._changes.marked("\n".join(removed))
+        if self._changes.hides:
+            # The end of what is hidden may stand in it.
+            return "" if tag in _APART else self._text(child)
         if tag == "text:s":
             count = child.get("text:c", "1")
             return " " * min(int(count), 1000) if count.isdigit() and len(count) < 6 else " "

@@ -12,11 +12,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from longctx.kernels.budgets import Budget, Budgets
 from longctx.kernels.coded import Rows
 from longctx.kernels.flash import BLOCK, TILE, Queries
 from longctx.kernels.recall import block_shares
@@ -54,7 +58,8 @@ class BlockRule:
     pays less than this share of its attention to what is chosen get more. The next best
     `stand_ins` Blocks are stood for by their mean key and mean value, as BLOCK keys of that kind
     (FlashPrefill V2, arXiv 2608.19758, its mean correction); so many and not all, since all of
-    them would cost as much as the rest at a million tokens.
+    them would cost as much as the rest at a million tokens. `budgets` stand in place of `max_keys`
+    and `mass` where they were tuned for each head of the model.
     """
 
     max_keys: int = 4_096
@@ -66,6 +71,7 @@ class BlockRule:
     early_below: int = 32_768
     fidelity: float | None = None
     stand_ins: int = 0
+    budgets: Budgets | None = None
 
     @property
     def grid(self) -> int:
@@ -81,49 +87,52 @@ class BlockRule:
         """Returns what each tile of the queries attends to; `means` [G, S // BLOCK, D]."""
         tiles = list(_tiles(queries))
         masses = [predicted_mass(views, means[:, : start // BLOCK]) for start, views in tiles]
-        if self.fidelity is None:
-            return [self._with_stand_ins(mass, choose_blocks(mass, self)) for mass in masses]
-        rules = self._enough(tiles[-1][1], keys, masses[-1])
-        return [
-            self._with_stand_ins(
-                mass,
-                torch.cat([choose_blocks(mass[g : g + 1], rule) for g, rule in enumerate(rules)]),
-            )
-            for mass in masses
-        ]
+        budgets = self.budgets_of(layer, len(means))
+        if self.fidelity is not None:
+            budgets = self._enough(tiles[-1][1], keys, masses[-1], budgets)
+        return [self._with_stand_ins(mass, choose_blocks(mass, self, budgets)) for mass in masses]
 
     def choose_for_one(self, queries: Queries, means: Tensor) -> Chosen:
         """Returns what a single query attends to among the Blocks that `means` [G, N, D] are of."""
         mass = predicted_mass(queries, means)
         return self._with_stand_ins(mass, choose_blocks(mass, self))
 
+    def budgets_of(self, layer: int, num_groups: int) -> Sequence[Budget]:
+        """Returns the Budget of each KV head of a layer."""
+        if self.budgets is not None:
+            return self.budgets.layers[layer]
+        return [Budget(self.max_keys, self.mass)] * num_groups
+
     def _with_stand_ins(self, mass: Tensor, blocks: Tensor) -> Chosen:
         """Returns the Chosen of Blocks, bool [G, N], with the next best as stand-ins."""
         if not self.stand_ins:
             return Chosen(blocks)
-        best = mass.masked_fill(blocks, -1.0).argsort(-1, descending=True)[:, : self.stand_ins]
-        return Chosen(blocks, stand_ins=torch.zeros_like(blocks).scatter(-1, best, True) & ~blocks)
+        free = mass.masked_fill(blocks, -1.0)
+        best = free.topk(min(self.stand_ins, mass.shape[1])).values.numpy()
+        counts = [min(best.shape[1], int(n)) for n in (~blocks).sum(-1)]
+        rows = zip(free.numpy(), best, counts, strict=True)
+        return Chosen(blocks, stand_ins=torch.from_numpy(np.stack([_greatest(*r) for r in rows])))
 
-    def _enough(self, views: Queries, keys: Rows, mass: Tensor) -> list[BlockRule]:
-        """Returns for each KV head the Rule under which the tile's last row is faithful."""
+    def _enough(
+        self, views: Queries, keys: Rows, mass: Tensor, budgets: Sequence[Budget]
+    ) -> list[Budget]:
+        """Returns for each KV head the Budget under which the tile's last row is faithful."""
         assert self.fidelity is not None
         num_groups, num_blocks = mass.shape
         shares = block_shares(views, keys, views[-1][2].shape[1] - 1, BLOCK)
         shares = shares.view(num_groups, -1, shares.shape[1]).mean(1)
         past, own = shares[:, :num_blocks], shares[:, num_blocks:].sum(-1)
-        kept = own + (past * choose_blocks(mass, self)).sum(-1)
-        order = _in_order(mass, self)[0]
+        kept = own + (past * choose_blocks(mass, self, budgets)).sum(-1)
+        order = in_order(mass, self)
         short = own[:, None] + past.gather(-1, order).cumsum(-1) < self.fidelity
         counts = short.sum(-1) + 1
         return [
-            self
-            if kept[g] >= self.fidelity
-            else replace(self, max_keys=int(counts[g]) * BLOCK, mass=math.inf)
-            for g in range(num_groups)
+            budget if kept[g] >= self.fidelity else Budget(int(counts[g]) * BLOCK, math.inf)
+            for g, budget in enumerate(budgets)
         ]
 
 
-def tri_shape(window: int = 62, **settings: int) -> BlockRule:
+def tri_shape(window: int = 62, **settings: Any) -> BlockRule:
     """Returns the Rule of the mode `tri-shape`: the first Blocks and the last, nothing between."""
     return BlockRule(mass=0.0, window=window, **settings)
 
@@ -151,26 +160,58 @@ def predicted_mass(queries: Queries, means: Tensor) -> Tensor:
     return torch.cat(parts, -1).softmax(-1).mean(1)
 
 
-def choose_blocks(mass: Tensor, rule: BlockRule) -> Tensor:
-    """Returns which past Blocks are attended to, bool [G, N], from their predicted mass [G, N]."""
-    most = max(1, rule.max_keys // BLOCK)
-    order, forced = _in_order(mass, rule)
-    shares = torch.where(forced, 0.0, mass).gather(-1, order)
-    left = 1 - torch.where(forced, mass, 0.0).sum(-1, keepdim=True)
-    # a Block is in while what the better ones leave out is more than may be left out
-    before = left - (shares.cumsum(-1) - shares)
-    ranks = torch.arange(mass.shape[1])
-    wanted = (before > 1 - rule.mass) & (ranks < most) | (ranks < forced.sum())
-    return torch.zeros_like(wanted).scatter(-1, order, wanted)
+def choose_blocks(mass: Tensor, rule: BlockRule, budgets: Sequence[Budget] = ()) -> Tensor:
+    """Returns which past Blocks are attended to, bool [G, N], from their predicted mass [G, N].
 
-
-def _in_order(mass: Tensor, rule: BlockRule) -> tuple[Tensor, Tensor]:
-    """Returns the Blocks from the first to be chosen on, [G, N], and which are forced, bool [N]."""
+    Each row has the Budget of its KV head, that of the Rule unless given. Of Blocks of the very
+    same mass the first ones are in. Nothing is sorted but what can be taken.
+    """
+    budgets = budgets or [Budget(rule.max_keys, rule.mass)] * len(mass)
     num_blocks = mass.shape[1]
-    forced = torch.zeros(num_blocks, dtype=torch.bool)
-    forced[: rule.sinks] = True
-    forced[max(0, num_blocks - rule.window) :] = True
-    return mass.masked_fill(forced, math.inf).argsort(-1, descending=True), forced
+    first, last = free_blocks(num_blocks, rule)
+    num_forced = num_blocks - (last - first)
+    room = [max(1, budget.max_keys // BLOCK) - num_forced for budget in budgets]
+    most = max(0, min(max(room), last - first))
+    best = mass[:, first:last].topk(most).values.numpy()
+    shares = mass.numpy()
+    left = 1 - shares[:, :first].sum(-1) - shares[:, last:].sum(-1)
+    # a Block is in while what the better ones leave out is more than may be left out
+    before = left[:, None] - (best.cumsum(-1, dtype=np.float64) - best)
+    chosen = np.ones(shares.shape, dtype=np.bool_)
+    for group, budget in enumerate(budgets):
+        count = int((before[group, : max(0, room[group])] > 1 - budget.mass).sum())
+        chosen[group, first:last] = _greatest(shares[group, first:last], best[group], count)
+    return torch.from_numpy(chosen)
+
+
+def in_order(mass: Tensor, rule: BlockRule) -> Tensor:
+    """Returns the Blocks from the first to be chosen on, [G, N], those that are always in first.
+
+    It sorts them all: for what is checked, not for what is read.
+    """
+    first, last = free_blocks(mass.shape[1], rule)
+    wanted = torch.full(mass.shape, math.inf)
+    wanted[:, first:last] = mass[:, first:last]
+    return wanted.sort(dim=-1, descending=True, stable=True).indices
+
+
+def free_blocks(num_blocks: int, rule: BlockRule) -> tuple[int, int]:
+    """Returns the first and the end of the Blocks that are not always in."""
+    first = min(rule.sinks, num_blocks)
+    return first, max(first, num_blocks - rule.window)
+
+
+def _greatest(
+    values: NDArray[np.float32], best: NDArray[np.float32], count: int
+) -> NDArray[np.bool_]:
+    """Returns which of the values [N] are the `count` greatest; `best` [K] begins with those."""
+    if not count:
+        return np.zeros(values.shape, dtype=np.bool_)
+    taken: NDArray[np.bool_] = values >= best[count - 1]
+    if surplus := int(taken.sum()) - count:
+        # which of equal ones `topk` finds is not said: the first are taken
+        taken[np.flatnonzero(values == best[count - 1])[-surplus:]] = False
+    return taken
 
 
 def _tiles(queries: Queries) -> Iterator[tuple[int, Queries]]:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from longctx.kernels.coded import Rows
-from longctx.kernels.flash import Queries
+from longctx.kernels.flash import TILE, Queries
 
 KEY_RUN = 4_096
 
@@ -25,6 +25,11 @@ def is_checked(tile: int) -> bool:
     """Returns whether the tile of that number, on the absolute grid, has a row checked."""
     doubling = 1 << max(0, tile.bit_length() - 1)
     return tile % max(1, doubling // CHECKS_PER_DOUBLING) == 0
+
+
+def checked_row(tile: int) -> int:
+    """Returns which row of a tile is checked: another of each, so that no place is favoured."""
+    return tile * 61 % TILE
 
 
 def recall(queries: Queries, keys: Rows, row: int, seen: Tensor) -> Tensor:

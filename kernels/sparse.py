@@ -23,7 +23,7 @@ from longctx.kernels.flash import (
     can_flash,
     items_of,
 )
-from longctx.kernels.recall import is_checked, recall
+from longctx.kernels.recall import checked_row, is_checked, recall
 
 OnRecall = Callable[[int, Tensor], None]
 """Told the position of a checked query and the recall of each of its heads, float32 [H]."""
@@ -143,8 +143,7 @@ def _check(tile: Queries, keys: Rows, chosen: Chosen, on_recall: OnRecall) -> No
     """Tell the recall of a row, if the tile is one of those that are checked."""
     number = tile[-1][1] // TILE - 1
     if is_checked(number):
-        # another row of each tile, so that no place within a tile is favoured
-        row = number * 61 % TILE
+        row = checked_row(number)
         on_recall(number * TILE + row, recall(tile, keys, row, chosen.keys()))
 
 

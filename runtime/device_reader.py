@@ -92,15 +92,20 @@ def load_device_engine(
     """
     if numerics not in ("auto", "bfloat16"):
         raise ModelError(f"numerics {numerics!r} is not for a GPU, expected auto or bfloat16")
+    config = extend(config, sight.extend, sight.window)
+    if sight.decoding == "auto":
+        sight = replace(sight, decoding="dense")
     rule = prefill_rule(sight, config, directory)
-    if decode_rule(sight) or not (rule is None or isinstance(rule, BlockRule)):
+    if decode_rule(sight, config) or not (rule is None or isinstance(rule, BlockRule)):
         raise ModelError(
             "a GPU attends densely or by blocks, and answers densely",
             "leave out --decoding, and take --attention dense, blocks or tri-shape",
         )
+    if rule is not None and rule.budgets is not None:
+        on_notice("tuned budgets are not for a GPU: all heads get the same")
+        rule = replace(rule, budgets=None)
     if rule is not None and (rule.fidelity is not None or rule.stand_ins or rule.early_layers):
         raise ModelError("fidelity, stand_ins and early_layers are not for a GPU", "leave them out")
-    config = extend(config, sight.extend, sight.window)
     capacity = min(window or config.native_window, config.window)
     weights = open_weights(directory)
     reader = load_device_reader(config, weights, device, capacity, rule, on_notice, kv8=kv8)

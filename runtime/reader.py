@@ -26,14 +26,16 @@ from longctx.runtime.weights import open_weights
 class Reader(Protocol):
     """A model with a memory of what it has read.
 
-    `grid` is the tokens that are read alike only together: Steps end on it. `most_rows` is how many
-    tokens of an answer are read at once for little more than one of them.
+    `grid` is the tokens that are read alike only together: Steps end on it.
     """
 
     numerics: Numerics
     capacity: int
     grid: int
-    most_rows: int
+
+    @property
+    def most_rows(self) -> int:
+        """How many tokens of an answer are read at once for little more than one of them."""
 
     def read(self, token_ids: Tensor, on_part: Callable[[float], None], *, dense: bool) -> Tensor:
         """Returns float32 logits [V] after the last of `token_ids` [T], and remembers them."""
@@ -62,8 +64,13 @@ class DecoderReader:
             eights=make_eights(decoder.key_biases, capacity, decoder.frequencies, decoder.reach),
         )
         self.grid = decoder.rule.grid if decoder.rule else 1
-        # a decoded token chooses its Blocks alone
-        self.most_rows = 1 if decoder.decode_rule else FEW_ROWS
+
+    @property
+    def most_rows(self) -> int:
+        """The most tokens that are decoded at once: one that chooses its Blocks does so alone."""
+        rule = self.decoder.decode_rule
+        dense = rule is None or self.cache.length + FEW_ROWS <= rule.dense_until(0)
+        return FEW_ROWS if dense else 1
 
     @property
     def settings(self) -> str:
@@ -112,10 +119,11 @@ def own_reader(
     numerics: Numerics,
     sight: Sight,
     keeping: Keeping | None = None,
+    on_notice: Callable[[str], None] = lambda text: None,
 ) -> DecoderReader:
     """Returns the own decoder over the memory-mapped weights in `directory`.
 
-    `keeping` says where narrow weights are kept, if anywhere.
+    `keeping` says where narrow weights are kept, if anywhere; `on_notice` hears of tuned Budgets.
     """
     config = extend(config, sight.extend, sight.window)
     weights = open_weights(directory)
@@ -123,8 +131,8 @@ def own_reader(
         config,
         weights,
         numerics,
-        rule=prefill_rule(sight, config, directory),
-        decode_rule=decode_rule(sight),
+        rule=prefill_rule(sight, config, directory, on_notice),
+        decode_rule=decode_rule(sight, config),
         temperature_length=sight.temperature_length,
         keeping=keeping,
         release=weights.release,

@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 from longctx.kernels.blocks import BlockRule, tri_shape
+from longctx.kernels.flash import TILE
 from longctx.kernels.sparse import Rule
 from longctx.kernels.vertical_slash import VerticalSlashRule
 from longctx.runtime.config import ModelConfig, read_json
 from longctx.runtime.errors import ModelError
+from longctx.runtime.tuned import find_tuned
 
-ATTENTIONS = ("dense", "blocks", "vertical-slash", "tri-shape")
-DECODINGS = ("dense", "blocks")
+ATTENTIONS = ("auto", "dense", "blocks", "vertical-slash", "tri-shape")
+DECODINGS = ("auto", "dense", "blocks")
 
 R = TypeVar("R", BlockRule, VerticalSlashRule)
 
-# A decoded token sees everything before this position.
-DECODE_DENSE_BELOW = 32_768
+# Tokens before this position see everything, where nobody says which see less.
+DENSE_BELOW = 32_768
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,25 +31,51 @@ class Sight:
 
     `attention` names the mode of the documents, which may be followed by values of its Rule:
     "blocks:max_keys=8192,mass=0.95". `decoding` is the mode of written tokens, `extend` how
-    positions go on past the native window, up to `window`. With `fidelity` tiles of blocks get as
+    positions go on past the native window, up to `window`. "auto" is "dense" for a model that is
+    read within its native window, and for one that is read past it "blocks" from `DENSE_BELOW` on:
+    by the setting, not by the length of a prompt. With `fidelity` tiles of blocks get as
     many as this recall takes. `temperature_length` is for the published rule of Dual Chunk
     Attention, which sharpens all rows by the length of the whole prompt.
     """
 
-    attention: str = "dense"
-    decoding: str = "dense"
+    attention: str = "auto"
+    decoding: str = "auto"
     extend: str = "none"
     window: int | None = None
     fidelity: float | None = None
     temperature_length: int | None = None
 
 
-def prefill_rule(sight: Sight, config: ModelConfig, directory: Path) -> Rule | None:
+def settled(sight: Sight, config: ModelConfig) -> Sight:
+    """Returns the Sight of a model, extended already, with "auto" replaced by what it is."""
+    past = config.window > config.native_window
+    if past and config.dual_chunk:
+        # Blocks are chosen for whole tiles
+        past = (config.dual_chunk[0] - config.dual_chunk[1]) % TILE == 0
+    modes = (f"blocks:dense_below={DENSE_BELOW}", "blocks") if past else ("dense", "dense")
+    return replace(
+        sight,
+        attention=modes[0] if sight.attention == "auto" else sight.attention,
+        decoding=modes[1] if sight.decoding == "auto" else sight.decoding,
+    )
+
+
+def prefill_rule(
+    sight: Sight,
+    config: ModelConfig,
+    directory: Path,
+    on_notice: Callable[[str], None] = lambda text: None,
+) -> Rule | None:
     """Returns the Rule of a prompt's documents, None where they attend densely.
 
+    Blocks have the Budgets that were tuned for the model, unless `max_keys` or `mass` are named;
+    `on_notice` is told which.
+
     Raises:
-        ModelError: there is no such mode, or a value that its Rule does not have.
+        ModelError: there is no such mode, a value that its Rule does not have, or what was tuned
+            cannot be used.
     """
+    sight = settled(sight, config)
     name, _, values = sight.attention.partition(":")
     if name not in ATTENTIONS:
         raise ModelError(f"attention {name!r} is not one of {', '.join(ATTENTIONS)}")
@@ -61,22 +89,32 @@ def prefill_rule(sight: Sight, config: ModelConfig, directory: Path) -> Rule | N
     if name == "vertical-slash":
         rule = VerticalSlashRule(budgets=head_budgets(config, directory))
         return _with_values(rule, values)
-    start = BlockRule(fidelity=sight.fidelity) if name == "blocks" else tri_shape()
-    return _with_values(start, values)
+    if name == "tri-shape":
+        return _with_values(tri_shape(), values)
+    blocks = _with_values(BlockRule(fidelity=sight.fidelity), values)
+    if any(word.partition("=")[0] in ("max_keys", "mass") for word in values.split(",")):
+        return blocks
+    # the window and not the room: the room is as long as the prompt
+    found = find_tuned(directory, config, sight.window or config.native_window)
+    if found is None:
+        return blocks
+    path, tuned = found
+    on_notice(f"budgets tuned at {tuned.length:,} tokens are used: {path}")
+    return replace(blocks, budgets=tuned.budgets)
 
 
-def decode_rule(sight: Sight) -> BlockRule | None:
+def decode_rule(sight: Sight, config: ModelConfig) -> BlockRule | None:
     """Returns the Rule of decoded tokens, None where they attend densely.
 
     Raises:
         ModelError: there is no such mode, or a value that its Rule does not have.
     """
-    name, _, values = sight.decoding.partition(":")
+    name, _, values = settled(sight, config).decoding.partition(":")
     if name not in DECODINGS:
         raise ModelError(f"decoding {name!r} is not one of {', '.join(DECODINGS)}")
     if name == "dense":
         return None
-    return _with_values(BlockRule(dense_below=DECODE_DENSE_BELOW), values)
+    return _with_values(BlockRule(dense_below=DENSE_BELOW), values)
 
 
 def head_budgets(config: ModelConfig, directory: Path) -> Sequence[Sequence[tuple[int, int]]]:

@@ -25,6 +25,9 @@ from longctx.runtime.install import (
     sha256_of,
 )
 
+# What is tuned for a model and written beside it: no part of the model.
+TUNED = "tuned-*.json"
+
 
 @dataclass(frozen=True, slots=True)
 class ModelFacts:
@@ -139,7 +142,8 @@ def _from_directory(path: Path) -> ModelFiles:
             f"{path}: no *.safetensors; weights in other formats are not opened",
             "take the model in safetensors or as a GGUF file",
         )
-    parts = [(file.name, file.stat()) for file in (*sorted(path.glob("*.json")), *weights)]
+    beside = sorted(set(path.glob("*.json")) - set(path.glob(TUNED)))
+    parts = [(file.name, file.stat()) for file in (*beside, *weights)]
     content = repr([(name, stat.st_size, stat.st_mtime_ns) for name, stat in parts])
     return ModelFiles(str(path), path, hashlib.sha256(content.encode()).hexdigest())
 

@@ -190,16 +190,21 @@ def papers(target: Path, work: Path) -> None:
             _copy(path, target)
 
 
-def policy_docx(target: Path, work: Path) -> None:
-    """Debian Policy as a DOCX, made of its EPUB by pandoc."""
-    tool = work / "tool"
-    for package in ("pandoc", "pandoc-data", "liblua5.3-0", "libyaml-0-2", "libgmp10"):
-        shutil.copytree(_unpacked_deb(package, work), tool, dirs_exist_ok=True, symlinks=True)
-    epub = _unpacked_deb("debian-policy", work) / _DOC / "debian-policy/policy.epub"
-    libraries = ":".join(str(path) for path in sorted(tool.glob("usr/lib/*-linux-gnu*")))
-    pandoc = ["env", f"LD_LIBRARY_PATH={libraries}", str(tool / "usr/bin/pandoc")]
-    pandoc.append(f"--data-dir={tool / 'usr/share/pandoc/data'}")
-    _run([*pandoc, str(epub), "-o", str(target / "policy.docx")], work)
+def policy_as(*suffixes: str) -> Fetch:
+    """A fetcher of Debian Policy in other formats, made of its EPUB by pandoc."""
+
+    def fetch_policy(target: Path, work: Path) -> None:
+        tool = work / "tool"
+        for package in ("pandoc", "pandoc-data", "liblua5.3-0", "libyaml-0-2", "libgmp10"):
+            shutil.copytree(_unpacked_deb(package, work), tool, dirs_exist_ok=True, symlinks=True)
+        epub = _unpacked_deb("debian-policy", work) / _DOC / "debian-policy/policy.epub"
+        libraries = ":".join(str(path) for path in sorted(tool.glob("usr/lib/*-linux-gnu*")))
+        data = f"pandoc_datadir={tool / 'usr/share/pandoc'}"
+        pandoc = ["env", f"LD_LIBRARY_PATH={libraries}", data, str(tool / "usr/bin/pandoc")]
+        for suffix in suffixes:
+            _run([*pandoc, "-s", str(epub), "-o", str(target / f"policy{suffix}")], work)
+
+    return fetch_policy
 
 
 _DOC = "usr/share/doc"
@@ -232,7 +237,12 @@ CORPORA: dict[str, Fetch] = {
     "react-native-fs-2.20.0": npm_tree("react-native-fs@2.20.0", ""),
     "chinese-poetry": chinese_poetry,
     "fortunes-zh": deb_files("fortunes-zh", "usr/share/games/fortunes/*[!t]"),
-    "policy-docx": policy_docx,
+    "policy-docx": policy_as(".docx"),
+    "policy-office": policy_as(".odt", ".rtf", ".pptx", ".tex", ".adoc", ".rst", ".ipynb"),
+    "readxl": deb_tree("r-cran-readxl", "usr/lib/R/site-library/readxl/extdata"),
+    "sample-mails": deb_files("spamassassin", f"{_DOC}/spamassassin/**/sample-*"),
+    "vega-datasets": sdist("vega_datasets", "0.9.0"),
+    "nbconvert-7.16.4": sdist("nbconvert", "7.16.4"),
     "developers-reference": deb_files(
         "developers-reference", "usr/share/developers-reference/developers-reference.*"
     ),

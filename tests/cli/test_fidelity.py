@@ -1,6 +1,7 @@
 """`longctx bench fidelity` from the command line, on a tiny random model."""
 
 import json
+import shutil
 
 import pytest
 
@@ -67,3 +68,19 @@ def test_what_cannot_be_measured_is_named(run, home, arguments, more, code, said
 def test_it_needs_a_text(run, home, tiny_model_dir):
     found = run("bench", "fidelity", "--model", str(tiny_model_dir("qwen2")))
     assert found.code == 2 and "--text book.txt" in found.err
+
+
+def test_what_was_tuned_is_another_measurement(run, home, arguments, tiny_model_dir, tmp_path):
+    """A record of blocks as they are is not taken for one of blocks with tuned budgets."""
+    directory = shutil.copytree(tiny_model_dir("qwen2"), tmp_path / "model")
+    arguments[arguments.index("--model") + 1] = str(directory)
+    arguments[arguments.index("--attention") + 1] = "blocks:sinks=1,window=1,dense_below=0"
+    text = arguments[arguments.index("--text") + 1]
+    assert run(*arguments).code == 0
+    records = tmp_path / "work" / "fidelity.jsonl"
+    assert len(records.read_text(encoding="utf-8").splitlines()) == 4
+    tuning = ["tune", str(directory), "--length", "1500", "--text", text, "--fidelity", "0.7"]
+    assert run(*tuning, "--attention", MODE, "--numerics", "float32").code == 0
+    assert run(*arguments).code == 0
+    # dense is not measured again
+    assert len(records.read_text(encoding="utf-8").splitlines()) == 6

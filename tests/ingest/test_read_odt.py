@@ -156,15 +156,80 @@ def test_tables_are_rows_and_sections_are_read() -> None:
     ]
 
 
-def test_tracked_changes_are_accepted_whatever_is_wished_and_that_is_said() -> None:
-    region = "<text:changed-region><text:deletion><office:change-info><dc:creator>Ann</dc:creator>"
-    region += "</office:change-info><text:p>gone</text:p></text:deletion></text:changed-region>"
-    data = odt(f"<text:tracked-changes>{region}</text:tracked-changes>" + p("a<text:change/>b"))
-    assert document(data).text == "ab\n"
-    assert document(data).notes == ("tracked changes accepted: 1, by Ann",)
-    assert document(data, "show").notes == (
-        "tracked changes accepted: 1, by Ann (in ODT they are never undone or shown)",
+def changed(*regions: str) -> str:
+    info = "<office:change-info><dc:creator>Ann</dc:creator></office:change-info>"
+    listed = "".join(
+        f'<text:changed-region xml:id="c{number}">{region.replace("@", info)}</text:changed-region>'
+        for number, region in enumerate(regions)
     )
+    return f"<text:tracked-changes>{listed}</text:tracked-changes>"
+
+
+ADDED = "<text:insertion>@</text:insertion>"
+
+
+def removed(*texts: str) -> str:
+    return f"<text:deletion>@{''.join(map(p, texts))}</text:deletion>"
+
+
+def start(number: int) -> str:
+    return f'<text:change-start text:change-id="c{number}"/>'
+
+
+def end(number: int) -> str:
+    return f'<text:change-end text:change-id="c{number}"/>'
+
+
+def gone(number: int) -> str:
+    return f'<text:change text:change-id="c{number}"/>'
+
+
+@pytest.mark.parametrize(
+    ("changes", "text", "done"),
+    [
+        ("accept", "Pay 20 days after it.\n\nNew.\n\nOld.\n", "accepted"),
+        ("reject", "Pay 10 days after.\n\nOld.\n", "rejected"),
+        (
+            "show",
+            "Pay [-10-]{+20+} days after{+ it+}.\n\n{+New.+}\n\nOld.\n",
+            "shown as {+ +} [- -]",
+        ),
+    ],
+)
+def test_tracked_changes_are_accepted_rejected_or_shown(changes: str, text: str, done: str) -> None:
+    regions = changed(removed("10"), ADDED, ADDED, ADDED)
+    body = (
+        p(
+            f"Pay {gone(0)}{start(1)}20{end(1)} days after"
+            f"<text:span>{start(2)} it{end(2)}</text:span>."
+        )
+        + p(f"{start(3)}New.")
+        + p(f"{end(3)}Old.")
+    )
+    found = document(odt(regions + body), changes)
+    assert found.text == text
+    assert found.notes == (f"tracked changes {done}: 4, by Ann",)
+
+
+def test_paragraphs_that_were_parted_or_joined_are_as_they_were_when_that_is_rejected() -> None:
+    parted = changed(ADDED) + p(f"one {start(0)}") + p(f"{end(0)}two")
+    assert document(odt(parted)).text == "one\n\ntwo\n"
+    assert document(odt(parted), "reject").text == "one two\n"
+    joined = changed(removed("a", "b")) + p(f"one {gone(0)} two")
+    assert document(odt(joined)).text == "one  two\n"
+    assert document(odt(joined), "reject").text == "one a\nb two\n"
+    assert document(odt(joined), "show").text == "one [-a\nb-] two\n"
+    # What was added at the very end, and a change that nothing is said of.
+    assert document(odt(changed(ADDED) + p(f"one{start(0)} more")), "reject").text == "one\n"
+    assert document(odt(p(f"a{start(5)}b{end(5)}{gone(6)}c")), "reject").text == "abc\n"
+
+
+def test_items_that_are_rejected_are_not_counted() -> None:
+    items = [p(f"first{start(0)}"), p(f"second{end(0)}"), p("third")]
+    listed = "".join(f"<text:list-item>{item}</text:list-item>" for item in items)
+    data = odt(f'{changed(ADDED)}<text:list text:style-name="L">{listed}</text:list>')
+    assert document(data).text.split("\n\n") == ["1. first", "2. second", "3. third\n"]
+    assert document(data, "reject").text.split("\n\n") == ["1. first", "2. third\n"]
 
 
 def test_every_character_leads_back_to_the_xml() -> None:

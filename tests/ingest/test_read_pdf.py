@@ -1,5 +1,6 @@
 from pathlib import Path
 
+import pypdfium2
 import pytest
 
 from longctx.ingest.document import Document, Heading, Skipped, Source
@@ -241,6 +242,43 @@ def test_a_page_set_sideways_reads_like_one_set_upright() -> None:
     expected = "Name  Weight\nOak  heavy\n"
     assert document(make_drawn_pdf(upright)).text == expected
     assert document(make_drawn_pdf(sideways)).text == expected
+
+
+def test_damaged_pages_are_named_and_the_others_keep_their_numbers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    whole = pypdfium2.PdfDocument.get_page
+
+    def get_page(pdf: pypdfium2.PdfDocument, index: int) -> pypdfium2.PdfPage:
+        if index < 17 or index == 20:
+            raise pypdfium2.PdfiumError("Failed to load page.")
+        return whole(pdf, index)
+
+    monkeypatch.setattr(pypdfium2.PdfDocument, "get_page", get_page)
+    words = ["".join("abcdefghij"[int(digit)] for digit in str(n)) for n in range(40)]
+    pdf = document(make_pdf([[f"{word} stands here"] for word in words]))
+    assert pdf.notes == ("damaged: pages 1-17, 21",)
+    for number, page in enumerate(pdf.pages):
+        text = "" if number < 17 or number == 20 else f"{words[number]} stands here\n"
+        assert pdf.text[page.start : page.end] == text
+
+
+def test_pages_that_hold_only_a_counted_line_are_not_empty() -> None:
+    pdf = document(make_pdf([[f"slide {n} of 9"] for n in range(1, 10)]))
+    assert pdf.text == "".join(f"slide {n} of 9\n" for n in range(1, 10))
+    assert pdf.notes == ()
+
+
+def test_labels_set_sideways_on_an_upright_page_stay_words() -> None:
+    def turned(label: str, x: int, y: int) -> str:
+        return f"BT /F1 12 Tf 0 1 -1 0 {x} {y} Tm ({label}) Tj ET"
+
+    axis = f"{turned('43.60', 60, 500)} {turned('43.65', 60, 550)}"
+    drawn = f"BT /F1 12 Tf 72 720 Td (The head) Tj ET {axis} BT /F1 12 Tf 72 400 Td (Feb) Tj ET"
+    assert document(make_drawn_pdf(drawn)).text == "The head\n43.60 43.65\nFeb\n"
+    # pdfium takes what follows at the same height for the same line.
+    beside = f"BT /F1 12 Tf 40 500 Td (Index) Tj ET {turned('43.60', 100, 500)}"
+    assert document(make_drawn_pdf(beside)).text.split() == ["Index", "43.60"]
 
 
 def test_a_real_paper_of_two_columns_is_read_column_by_column(corpus_dir) -> None:

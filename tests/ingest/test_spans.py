@@ -1,7 +1,10 @@
 """Every Span leads back: what stands in it is what was put there, in whatever format."""
 
+import io
 import json
 import mailbox
+import tarfile
+import zipfile
 from collections.abc import Callable
 from email.message import EmailMessage
 from itertools import count
@@ -19,7 +22,9 @@ from test_read_pdf import make_pdf
 from test_read_pptx import line, pptx, shape
 from test_read_xlsx import xlsx
 
+from longctx.ingest import read_pdf
 from longctx.ingest.document import Document, Source
+from longctx.ingest.pdfium_pages import Unreadable
 from longctx.ingest.read import read, read_all
 from longctx.ingest.segment import segments
 
@@ -141,6 +146,26 @@ def html(parts: Parts) -> bytes:
     return f"<html><body>\n<p>{lines}</p>\n</body></html>".encode()
 
 
+def html_table(parts: Parts) -> bytes:
+    rows = "".join(
+        f"<tr>\n<td>{joined([words], space='</td>{0}<td>')}</td></tr>{{0}}"
+        for part in parts
+        for words in part
+    )
+    # Every other cell begins a new line of the markup.
+    return f"<html><body><table>\n{rows.format(chr(10))}</table></body></html>".encode()
+
+
+def html_nested(parts: Parts) -> bytes:
+    items = "".join(
+        f"<li>{' '.join(part[0])}\n<ul>"
+        + "".join(f"<li><b>{words[0]}</b>\n{' '.join(words[1:])}</li>" for words in part[1:])
+        + f"</ul>\n<pre>\n{joined(part[-1:])}\n  x</pre></li>"
+        for part in parts
+    )
+    return f"<!-- one\ntwo --><html><body><ol>{items}</ol></body></html>".encode()
+
+
 def csv(parts: Parts) -> bytes:
     return joined([words for part in parts for words in part], space=";").encode()
 
@@ -151,21 +176,32 @@ def json_lines(parts: Parts) -> bytes:
     ).encode()
 
 
-def text_in(encoding: str) -> Callable[[Parts], bytes]:
+CHINESE = "道可道，非常道。名可名，非常名。无名天地之始，有名万物之母。\r\n" * 5
+
+
+def text_in(encoding: str, before: str = "") -> Callable[[Parts], bytes]:
+    """Texts in an encoding; one that is told by its letters needs some `before` the words."""
+
     def write(parts: Parts) -> bytes:
-        return "\r\n\r\n".join(joined(part, end="\r\n") for part in parts).encode(encoding)
+        text = "\r\n\r\n".join(joined(part, end="\r\n") for part in parts)
+        return f"{before}{text}".encode(encoding)
 
     return write
 
 
 LINED = [
     ("a.html", "utf-8", html),
+    ("a.htm", "utf-8", html_table),
+    ("a.xhtml", "utf-8", html_nested),
     ("a.csv", "utf-8", csv),
     ("a.jsonl", "utf-8", json_lines),
     ("a.txt", "utf-8-sig", text_in("utf-8-sig")),
     ("a.md", "utf-16", text_in("utf-16")),
     ("a.py", "utf-8", text_in("utf-8")),
     ("a.tex", "utf-8", text_in("utf-8")),
+    ("a.rst", "utf-16-le", text_in("utf-16-le")),
+    ("a.adoc", "gb18030", text_in("gb18030", CHINESE)),
+    ("a.log", "utf-8", text_in("utf-8")),
 ]
 
 
@@ -245,5 +281,86 @@ def test_a_span_lies_below_the_heading_that_its_words_were_put_under(
                 # A long title is cut short.
                 assert segment.heading and " ".join(part[0]).startswith(segment.heading)
                 assert document.text[segment.span.start : segment.span.end] == segment.text
+
+    check()
+
+
+def zipped(files: dict[str, bytes]) -> bytes:
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return data.getvalue()
+
+
+def tarred(files: dict[str, bytes]) -> bytes:
+    data = io.BytesIO()
+    with tarfile.open(fileobj=data, mode="w:xz") as archive:
+        for name, content in files.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+    return data.getvalue()
+
+
+def mailed(files: dict[str, bytes]) -> bytes:
+    mail = EmailMessage()
+    mail["From"] = "Ann <ann@example.org>"
+    mail.set_content("see what is attached\n")
+    for name, content in files.items():
+        mail.add_attachment(content, "application", "octet-stream", filename=name)
+    return bytes(mail)
+
+
+def zipped_twice(files: dict[str, bytes]) -> bytes:
+    return zipped({"inner.zip": zipped(files)})
+
+
+HOLDERS = [
+    ("a.zip", "a.zip/", zipped),
+    ("a.tar.xz", "a.tar.xz/", tarred),
+    ("a.eml", "a.eml/", mailed),
+    ("a.zip", "a.zip/inner.zip/", zipped_twice),
+]
+
+
+@pytest.mark.parametrize(("name", "prefix", "pack"), HOLDERS, ids=lambda v: str(v)[:8])
+def test_a_span_names_the_file_in_an_archive_and_its_line(
+    name: str, prefix: str, pack: Callable[[dict[str, bytes]], bytes]
+) -> None:
+    @settings(max_examples=20)
+    @given(parts("abcäé中"))
+    def check(content: Parts) -> None:
+        files = {f"f{number}.txt": joined(part) for number, part in enumerate(content)}
+        data = pack({name: text.encode() for name, text in files.items()})
+        documents, skipped = read_all([Source(name, data=data)])
+        found = {document.name.removeprefix(prefix): document for document in documents}
+        assert not skipped and files.keys() <= found.keys()
+        for (file, text), part in zip(files.items(), content, strict=True):
+            for number, words in enumerate(part, 1):
+                for word in words:
+                    place = found[file].text.index(word)
+                    span = found[file].span(place, place + len(word))
+                    assert str(span) == f"{prefix}{file}:{number}"
+                    assert text.splitlines()[span.first_line - 1].count(word) == 1
+
+    check()
+
+
+def test_without_pdfium_a_span_still_names_the_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(data: bytes, password: str) -> None:
+        raise Unreadable("damaged, or not a PDF")
+
+    monkeypatch.setattr(read_pdf, "pdfium_pages", refuse)
+
+    @settings(max_examples=20)
+    @given(parts("abc"))
+    def check(content: Parts) -> None:
+        document = read(Source("a.pdf", data=pdf(content)))
+        assert isinstance(document, Document)
+        for number, part in enumerate(content, 1):
+            for word in (word for words in part for word in words):
+                place = document.text.index(word)
+                assert document.span(place, place + len(word)).first_page == number
 
     check()

@@ -7,6 +7,7 @@ import torch
 
 from longctx.kernels import reference
 from longctx.kernels.blocks import BlockRule, Chosen, block_means, choose_blocks, predicted_mass
+from longctx.kernels.budgets import NO_MASS, Budget, Budgets
 from longctx.kernels.dual_chunk import DualChunk
 from longctx.kernels.flash import BLOCK, TILE
 from longctx.kernels.rope import angles, inverse_frequencies, rotate
@@ -123,3 +124,89 @@ def test_the_whole_mass_is_everything():
     mass = torch.full((1, 50), 0.02)
     assert choose_blocks(mass, BlockRule(max_keys=10**9, mass=1.0, sinks=1, window=1)).all()
     assert not math.isnan(float(mass.sum()))
+
+
+def chosen_by_sorting(mass, rule, budgets):
+    """The same choice with all Blocks in order, the first of equal ones first."""
+    seen = torch.zeros(mass.shape, dtype=torch.bool)
+    num_blocks = mass.shape[1]
+    for row, (masses, budget) in enumerate(zip(mass.tolist(), budgets, strict=True)):
+        chosen = [n for n in range(num_blocks) if n < rule.sinks or n >= num_blocks - rule.window]
+        left = 1 - sum(masses[n] for n in chosen)
+        for block in sorted(set(range(num_blocks)) - set(chosen), key=lambda n: (-masses[n], n)):
+            if len(chosen) >= max(1, budget.max_keys // BLOCK) or left <= 1 - budget.mass:
+                break
+            chosen.append(block)
+            left -= masses[block]
+        seen[row, chosen] = True
+    return seen
+
+
+@pytest.mark.parametrize("num_blocks", [1, 3, 10, 11, 130, 1_000])
+@pytest.mark.parametrize("ties", [False, True])
+@pytest.mark.parametrize(
+    "rule",
+    [BlockRule(), BlockRule(640, 0.9, 1, 2), BlockRule(64, 0.5, 0, 0), BlockRule(6_400, NO_MASS)],
+)
+def test_a_choice_without_a_sort_is_that_of_a_sort(num_blocks, ties, rule):
+    generator = torch.Generator().manual_seed(num_blocks)
+    mass = (3 * torch.randn(3, num_blocks, generator=generator)).softmax(-1)
+    if ties:
+        # powers of two, so that no order of adding matters; many of them, and zeros
+        mass = torch.zeros(3, num_blocks)
+        for row, step in enumerate((1, 2, 3)):
+            mass[row, ::step] = 2.0**-12
+    budgets = [Budget(rule.max_keys, rule.mass), Budget(1_280, 0.7), Budget(1_920, NO_MASS)]
+    got = choose_blocks(mass, rule, budgets)
+    assert torch.equal(got, chosen_by_sorting(mass, rule, budgets))
+    # whatever other rows there are, and with however many threads
+    threads = torch.get_num_threads()
+    try:
+        for num_threads in (1, 2):
+            torch.set_num_threads(num_threads)
+            for row, budget in enumerate(budgets):
+                alone = choose_blocks(mass[row : row + 1], rule, [budget])
+                assert torch.equal(alone, got[row : row + 1])
+    finally:
+        torch.set_num_threads(threads)
+    plain = choose_blocks(mass, rule)
+    assert torch.equal(plain, chosen_by_sorting(mass, rule, [budgets[0]] * 3))
+
+
+def test_stand_ins_are_the_next_best():
+    mass = torch.tensor([[0.1, 0.3, 0.1, 0.1, 0.2, 0.1, 0.1], [0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0]])
+    for count in (1, 3, 99):
+        rule = BlockRule(max_keys=2 * BLOCK, sinks=1, window=0, stand_ins=count)
+        blocks = choose_blocks(mass, rule)
+        stood = rule._with_stand_ins(mass, blocks).stand_ins
+        assert blocks[0].nonzero()[:, 0].tolist() == [0, 1]
+        assert blocks[1].nonzero()[:, 0].tolist() == [0, 3]
+        assert stood.sum(-1).tolist() == [min(count, 5)] * 2
+        assert not (stood & blocks).any()
+    rule = BlockRule(max_keys=2 * BLOCK, sinks=1, window=0, stand_ins=2)
+    stood = rule._with_stand_ins(mass, choose_blocks(mass, rule)).stand_ins
+    assert stood[0].nonzero()[:, 0].tolist() == [2, 4]
+    assert stood[1].nonzero()[:, 0].tolist() == [1, 2]
+
+
+def test_each_head_of_each_layer_has_its_budget():
+    q, keys, _ = random_qkv(4, 2, TILE, 40 * BLOCK + TILE, 16)
+    views, means = [(0, keys.shape[1], q)], block_means(keys)
+    layers = ((Budget(640, NO_MASS), Budget(1_280, NO_MASS)), (Budget(64, 0.5), Budget(640, 0.0)))
+    rule = BlockRule(sinks=1, window=2, budgets=Budgets(layers))
+    assert rule.choose(0, views, keys, means)[0].blocks.sum(-1).tolist() == [10, 20]
+    assert rule.choose(1, views, keys, means)[0].blocks.sum(-1).tolist() == [3, 3]
+    faithful = BlockRule(sinks=1, window=2, budgets=Budgets(layers), fidelity=1.0)
+    q, keys, _ = random_qkv(4, 2, 4 * TILE, 40 * BLOCK + 4 * TILE, 16)
+    views, means = [(0, keys.shape[1], q)], block_means(keys)
+    for chosen in faithful.choose(1, views, keys, means):
+        assert chosen.blocks.sum() > 2 * 38
+
+
+def test_budgets_are_named_by_what_they_hold():
+    some = Budgets(((Budget(640, 0.9),),))
+    assert repr(some) == repr(Budgets(((Budget(640, 0.9),),))) == f"Budgets({some.digest})"
+    others = [((Budget(704, 0.9),),), ((Budget(640, 0.8),),), ((Budget(640, 0.9),),) * 2]
+    assert len({repr(some), *(repr(Budgets(layers)) for layers in others)}) == 4
+    assert some.digest in repr(BlockRule(budgets=some))
+    assert hash(BlockRule(budgets=some)) == hash(BlockRule(budgets=Budgets(some.layers)))

@@ -1,6 +1,7 @@
 """The path for a GPU, in Triton's interpreter on a CPU, against the decoder for CPUs."""
 
 import json
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -11,12 +12,20 @@ from longctx.kernels.dual_chunk import DualChunk, Plain
 from longctx.runtime.accelerator import check_device, gpu_facts
 from longctx.runtime.config import ModelConfig, load_config
 from longctx.runtime.decoder import build_decoder
-from longctx.runtime.device_reader import DeviceReader, needs_eight_bits, planned_bytes
+from longctx.runtime.device_reader import (
+    DeviceReader,
+    load_device_engine,
+    needs_eight_bits,
+    planned_bytes,
+)
 from longctx.runtime.device_weights import to_device
 from longctx.runtime.engine import Engine
 from longctx.runtime.errors import ModelError, OutOfMemory
 from longctx.runtime.numerics import choose_numerics
 from longctx.runtime.reader import DecoderReader
+from longctx.runtime.sight import Sight
+from longctx.runtime.store import model_at
+from longctx.runtime.tuned import Tuned, TunedHead, write_tuned
 from longctx.runtime.weights import open_weights
 
 NUMBERS = DualChunk(384, 128, 200)
@@ -113,6 +122,27 @@ def test_a_device_that_cannot_be_used_is_refused(monkeypatch):
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "Old One")
     with pytest.raises(ModelError, match="Old One has compute capability 7.5, expected 8.0"):
         check_device("cuda")
+
+
+def test_tuned_budgets_are_left_out_with_a_notice(tiny_model_dir, tmp_path, monkeypatch):
+    directory = shutil.copytree(tiny_model_dir("qwen2"), tmp_path / "model")
+    head = TunedHead(640, 0.9, 0.5, 0.9)
+    digest = model_at(directory).digest
+    facts = (digest, "blocks", "none", "auto", 1_024, 0.9, 0.1, 2, "today", 1.0, 2.0)
+    write_tuned(directory, Tuned(*facts, layers=((head, head),) * 3))
+    rules, notices = [], []
+
+    def load(config, weights, device, capacity, rule, on_notice):
+        rules.append(rule)
+        return DeviceReader.__new__(DeviceReader)
+
+    monkeypatch.setattr("longctx.runtime.device_reader.load_device_reader", load)
+    monkeypatch.setattr("longctx.runtime.device_reader.Engine", lambda reader, step_size: reader)
+    config = load_config(directory)
+    place = torch.device("cpu"), 1_024, "auto", Sight("blocks")
+    load_device_engine(config, directory, *place, notices.append)
+    assert rules == [BlockRule()]
+    assert notices == ["tuned budgets are not for a GPU: all heads get the same"]
 
 
 def test_what_is_said_of_the_gpu_path_is_what_was_measured(request):

@@ -118,6 +118,6 @@ def test_greedy_answers_of_a_model_are_the_same_with_guesses_and_without(tiny_en
         ids = torch.randint(0, 40, (30,), generator=seeded).tolist() * 3
         with_guesses = list(tiny_engine.generate(ids, max_tokens=40))
         with monkeypatch.context() as patch:
-            patch.setattr(tiny_engine.reader, "most_rows", 1)
+            patch.setattr(type(tiny_engine.reader), "most_rows", 1)
             assert list(tiny_engine.generate(ids, max_tokens=40)) == with_guesses
     assert tiny_engine.num_guessed > 0

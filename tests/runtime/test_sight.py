@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from longctx.kernels.vertical_slash import VerticalSlashRule
 from longctx.runtime.config import load_config
 from longctx.runtime.engine import load_engine
 from longctx.runtime.errors import ModelError
+from longctx.runtime.reader import DecoderReader
 from longctx.runtime.sight import Sight, decode_rule, head_budgets, prefill_rule
 
 MODES = (
@@ -97,12 +99,12 @@ def watch(reader, name, logits):
     setattr(reader, name, watched)
 
 
-def test_decoded_tokens_see_chosen_blocks_past_their_length(directory):
+def test_decoded_tokens_see_chosen_blocks_past_their_length(directory, monkeypatch):
+    monkeypatch.setattr(DecoderReader, "most_rows", 1)
     ids = ids_of(1200)
 
     def written(**sight):
         engine = load_engine(directory, numerics="float32", sight=Sight(**sight))
-        engine.reader.most_rows = 1
         logits = []
         for name in ("read", "decode"):
             watch(engine.reader, name, logits)
@@ -142,20 +144,28 @@ def test_modes_and_their_values_go_by_name(directory):
     def rule(attention, **more):
         return prefill_rule(Sight(attention, **more), config, directory)
 
-    assert rule("dense") is None and decode_rule(Sight()) is None
+    assert rule("dense") is None and rule("auto") is None
+    assert decode_rule(Sight(), config) is None
+    past = replace(config, window=8 * config.native_window)
+    assert prefill_rule(Sight(), past, directory) == BlockRule(dense_below=32_768)
+    assert prefill_rule(Sight("dense"), past, directory) is None
+    assert decode_rule(Sight(), past) == BlockRule(dense_below=32_768)
+    assert decode_rule(Sight(decoding="dense"), past) is None
+    torn = replace(past, dual_chunk=(2_048, 100))
+    assert prefill_rule(Sight(), torn, directory) is None
     assert rule("blocks") == BlockRule()
     assert rule("blocks:max_keys=512,mass=0.5", fidelity=0.9) == BlockRule(
         max_keys=512, mass=0.5, fidelity=0.9
     )
     assert rule("tri-shape").mass == 0
     assert rule("vertical-slash:slash=77") == VerticalSlashRule(slash=77)
-    assert decode_rule(Sight(decoding="blocks")).dense_below == 32_768
+    assert decode_rule(Sight(decoding="blocks"), config).dense_below == 32_768
 
 
 @pytest.mark.parametrize(
     ("sight", "said"),
     [
-        (Sight("sparse"), "'sparse' is not one of dense, blocks, vertical-slash, tri-shape"),
+        (Sight("sparse"), "'sparse' is not one of auto, dense, blocks, vertical-slash, tri-shape"),
         (Sight("blocks:size=3"), "'size=3' is no value of this attention"),
         (Sight("blocks:mass=much"), "'mass=much' is no value"),
         (Sight("dense", fidelity=0.9), "for --attention blocks, not dense"),
