@@ -291,7 +291,7 @@ def load_engine(
         if sight != Sight() or kv8:
             raise ModelError(
                 f"{directory.name} runs through transformers ({reason}): it attends densely, "
-                "within its own window",
+                "within its own window, and keeps keys and values as they are",
                 "leave out --attention, --decoding, --extend, --fidelity and --kv8",
             )
         where = " and on the CPU" if place.type == "cuda" else ""
