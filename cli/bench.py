@@ -48,6 +48,9 @@ def bench(
         str, typer.Option(help="Prompt lengths in tokens, with commas.")
     ] = "512,2048",
     numerics: Annotated[str, typer.Option(help="Number formats to compare, with commas.")] = "auto",
+    kv8: Annotated[
+        bool, typer.Option("--kv8", help="Keys and values in 8 bits; not for fidelity.")
+    ] = False,
     threads: Annotated[
         str, typer.Option(help="Numbers of threads to compare, with commas; all cores if none.")
     ] = "",
@@ -120,6 +123,8 @@ def bench(
     from longctx.runtime.bench import Setting, machine, run_apart
     from longctx.runtime.fidelity_run import Effort
 
+    if kv8 and what is What.fidelity:
+        raise UsageFault("--kv8 is for prefill, decode and memory", "leave out --kv8")
     settings = read_settings()
     screen = Screen(settings, quiet=quiet, verbose=verbose)
     progress = open_progress(screen)
@@ -152,6 +157,7 @@ def bench(
         else library_text(),
         num_tokens=0,
         num_written=WRITTEN[what],
+        kv8=kv8,
     )
     counts: list[int | None] = [*numbers(threads, "--threads")] or [None]
     wanted = [

@@ -67,6 +67,7 @@ class Model:
         unusual = "".join(f" {mode}" for mode in modes if mode not in ("auto", "none"))
         if options.fidelity is not None:
             unusual += f" {options.fidelity}"
+        unusual += " kv8" if options.kv8 else ""
         if options.device is not Device.cpu:
             return f"{self.name} {options.device.value}{unusual}"
         return f"{self.name} {options.numerics.value}{unusual} {options.threads or 'all'} threads"
@@ -152,7 +153,7 @@ class Model:
             self.directory,
             num_tokens,
             step_size=STEP_SIZE,
-            numerics=choose_numerics(self.options.numerics.value),
+            numerics=choose_numerics(self.options.numerics.value, kv8=self.options.kv8),
         )
 
     def load_engine(self, num_tokens: int, on_notice: Callable[[str], None]) -> Engine:
@@ -175,6 +176,7 @@ class Model:
             self.directory,
             window=num_tokens,
             numerics=self.options.numerics.value,
+            kv8=self.options.kv8,
             num_threads=self.options.threads,
             sight=self.sight,
             device=self.options.device.value,

@@ -138,6 +138,10 @@ class ModelOptions:
         int | None, typer.Option(help="CPU threads; all cores if not given.", min=1)
     ] = None
     numerics: Annotated[Numerics, typer.Option(help="Number format.")] = Numerics.auto
+    kv8: Annotated[
+        bool,
+        typer.Option("--kv8", help="Keep what was read in 8 bits: half the memory, a small loss."),
+    ] = False
     attention: Annotated[
         Attention,
         typer.Option(

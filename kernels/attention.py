@@ -11,10 +11,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from longctx.kernels.coded import Rows
 from longctx.kernels.flash import Partial, Queries, attend_all, can_flash
 
 
-def attend(queries: Queries, keys: Tensor, values: Tensor) -> Tensor:
+def attend(queries: Queries, keys: Rows, values: Rows) -> Tensor:
     """Returns attention [H, T, D] of the newest T positions, one softmax over all Views.
 
     `queries` holds begin, end and the queries turned for keys [begin, end); the last View ends
@@ -37,10 +38,11 @@ def merge(one: Partial, other: Partial) -> Partial:
     return torch.lerp(out.float(), more.float(), share), torch.logaddexp(lse, more_lse)
 
 
-def part(q: Tensor, keys: Tensor, values: Tensor, causal: bool = True) -> Partial:
+def part(q: Tensor, keys: Rows, values: Rows, causal: bool = True) -> Partial:
     """Returns attention of q [H, T, D]: the last T positions, or all keys if not `causal`."""
     if can_flash(q):
         return attend_all([(0, keys.shape[1], q)], keys, values, causal)
+    assert isinstance(keys, Tensor) and isinstance(values, Tensor), "rows in 8 bits are for `flash`"
     num_heads, num_queries, head_dim = q.shape
     num_groups, num_keys, _ = keys.shape
     group = num_heads // num_groups

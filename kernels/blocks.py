@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from longctx.kernels.budgets import Budget, Budgets
+from longctx.kernels.coded import Rows
 from longctx.kernels.flash import BLOCK, TILE, Queries
 from longctx.kernels.recall import block_shares
 
@@ -82,7 +83,7 @@ class BlockRule:
         early = self.early_below if layer < self.early_layers else 0
         return max(self.dense_below, early)
 
-    def choose(self, layer: int, queries: Queries, keys: Tensor, means: Tensor) -> Sequence[Chosen]:
+    def choose(self, layer: int, queries: Queries, keys: Rows, means: Tensor) -> Sequence[Chosen]:
         """Returns what each tile of the queries attends to; `means` [G, S // BLOCK, D]."""
         tiles = list(_tiles(queries))
         masses = [predicted_mass(views, means[:, : start // BLOCK]) for start, views in tiles]
@@ -113,7 +114,7 @@ class BlockRule:
         return Chosen(blocks, stand_ins=torch.from_numpy(np.stack([_greatest(*r) for r in rows])))
 
     def _enough(
-        self, views: Queries, keys: Tensor, mass: Tensor, budgets: Sequence[Budget]
+        self, views: Queries, keys: Rows, mass: Tensor, budgets: Sequence[Budget]
     ) -> list[Budget]:
         """Returns for each KV head the Budget under which the tile's last row is faithful."""
         assert self.fidelity is not None

@@ -19,10 +19,10 @@ from longctx.kernels.byte_linear import (
 from longctx.kernels.flash import BLOCK, attend_all, has_flash
 
 
-def compile_loops(on_notice: Callable[[str], None]) -> None:
+def compile_loops(on_notice: Callable[[str], None], *, kv8: bool = False) -> None:
     """Return when the loops of prompts are there; `on_notice` hears it if they are not yet.
 
-    Those of answers come with the narrow weights.
+    Those of answers come with the narrow weights, those that round keys and values with `kv8`.
     """
     if not has_flash():
         return
@@ -32,6 +32,11 @@ def compile_loops(on_notice: Callable[[str], None]) -> None:
         on_notice("compiling for this processor, once: about half a minute")
     one = torch.zeros(1, 1, BLOCK, dtype=torch.bfloat16)
     attend_all([(0, 1, one)], one, one)
+    if kv8:
+        from longctx.kernels.coded_loops import round_rows
+
+        rows = torch.zeros(1, 1, BLOCK)
+        round_rows(rows.numpy(), rows.to(torch.int8).numpy(), rows[0].numpy(), 0)
     if has_byte_products():
         matrix = byte_matrix([torch.zeros(OUTPUTS, GROUP, dtype=torch.bfloat16)], [None])
         multiply(code_rows(torch.zeros(1, GROUP)), matrix)

@@ -8,11 +8,13 @@ its place inside a Block by a table, and from there to the Block's position by o
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
+from longctx.kernels.coded import Bias, Coded
 from longctx.kernels.dual_chunk import DualChunk, Plain
 from longctx.kernels.flash import BLOCK
 from longctx.kernels.rope import angles, rotate
@@ -49,11 +51,35 @@ def make_eight(bias: Tensor, capacity: int, frequencies: Tensor, reach: DualChun
     return Eight(key_scales, value_scales, by_place.transpose(0, 1).contiguous(), cos, sin)
 
 
+def make_eights(
+    biases: Sequence[Tensor], capacity: int, frequencies: Tensor, reach: DualChunk | Plain
+) -> list[Eight]:
+    """Returns the Eight of each layer; those of one position share their angles."""
+    eights = list[Eight]()
+    for bias in biases:
+        eight = make_eight(bias, capacity, frequencies, reach)
+        eights.append(replace(eight, cos=eights[0].cos, sin=eights[0].sin) if eights else eight)
+    return eights
+
+
+def coded(keys: Tensor, values: Tensor, eight: Eight) -> tuple[Coded, Coded]:
+    """Returns keys and values of int8 [G, S, D], the first of a cache or all, as Coded."""
+    length, bias = keys.shape[1], Bias(eight.bias, eight.cos, eight.sin)
+    return (
+        Coded(keys, eight.key_scales[:, :length], bias),
+        Coded(values, eight.value_scales[:, :length]),
+    )
+
+
 def restored(keys: Tensor, values: Tensor, eight: Eight) -> tuple[Tensor, Tensor]:
     """Returns what keys and values [G, S, D] stand for, float32: the reference of the kernels."""
-    length = keys.shape[1]
-    blocks = torch.arange(length, device=keys.device) // BLOCK
-    tiled = eight.bias.repeat(1, -(-length // BLOCK), 1)[:, :length]
-    turned = rotate(tiled.transpose(0, 1), eight.cos[blocks], eight.sin[blocks]).transpose(0, 1)
-    whole = keys.float() * eight.key_scales[:, :length, None] + turned
-    return whole, values.float() * eight.value_scales[:, :length, None]
+    whole_keys, whole_values = coded(keys, values, eight)
+    return whole_keys.float(), whole_values.float()
+
+
+def store(k: Tensor, v: Tensor, keys: Tensor, values: Tensor, start: int, eight: Eight) -> None:
+    """Round keys, turned and without their bias, and values [T, G, D] into a cache [G, S, D]."""
+    from longctx.kernels.coded_loops import round_rows
+
+    for rows, codes, scales in ((k, keys, eight.key_scales), (v, values, eight.value_scales)):
+        round_rows(rows.float().contiguous().numpy(), codes.numpy(), scales.numpy(), start)

@@ -19,6 +19,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from longctx.kernels.coded import Coded, Rows
+
 BLOCK = 64
 TILE = 128
 # Units of work for each thread, where the keys of few queries are shared out.
@@ -76,7 +78,7 @@ def items_of(begin: int, end: int, view: int) -> Items:
     return np.stack([firsts, lasts - firsts, np.full_like(starts, view)], 1)
 
 
-def attend_all(queries: Queries, keys: Tensor, values: Tensor, causal: bool = True) -> Partial:
+def attend_all(queries: Queries, keys: Rows, values: Rows, causal: bool = True) -> Partial:
     """Returns attention of queries [H, T, D] to all keys [G, S, D] in their Views, float32.
 
     The last View ends with the newest T keys and is causal, if `causal`.
@@ -89,7 +91,7 @@ def attend_all(queries: Queries, keys: Tensor, values: Tensor, causal: bool = Tr
 
 
 def attend_items(
-    queries: Queries, keys: Tensor, values: Tensor, chosen: Sequence[Sequence[Items]]
+    queries: Queries, keys: Rows, values: Rows, chosen: Sequence[Sequence[Items]]
 ) -> Partial:
     """Returns causal attention of whole tiles of queries [H, T, D] to what was chosen for each.
 
@@ -164,7 +166,7 @@ def _shared_out(chosen: Sequence[Items], num_queries: int, num_threads: int) -> 
 
 
 def _run(
-    queries: Queries, keys: Tensor, values: Tensor, work: _Work, position: int, causal: bool
+    queries: Queries, keys: Rows, values: Rows, work: _Work, position: int, causal: bool
 ) -> Partial:
     """Returns what the units of work give, those of all slots together."""
     from longctx.kernels import flash_loops
@@ -173,9 +175,10 @@ def _run(
     use_threads(torch.get_num_threads())
     num_heads, num_queries, head_dim = queries[-1][2].shape
     stacked = torch.stack([q for _, _, q in queries]) if len(queries) > 1 else queries[0][2][None]
-    for tensor in (keys, values):
-        assert tensor.dtype == torch.bfloat16 and tensor.stride()[1:] == (head_dim, 1)
-    assert keys.stride() == values.stride() and stacked.stride(-1) == 1
+    stored_keys, stored_values, coding = _stored(keys, values)
+    for tensor in (stored_keys, stored_values):
+        assert tensor.stride() == (stored_keys.stride(0), head_dim, 1)
+    assert stacked.stride(-1) == 1
     shape = (work.num_slots, num_heads, num_queries)
     out = np.empty((*shape, head_dim), dtype=np.float32)
     # slots that no unit fills weigh nothing
@@ -188,9 +191,10 @@ def _run(
         stacked.data_ptr(),
         # in words of two numbers
         np.array(stacked.stride()[:3]) // 2,
-        keys.data_ptr(),
-        values.data_ptr(),
-        keys.stride(0) // 2,
+        stored_keys.data_ptr(),
+        stored_values.data_ptr(),
+        stored_keys.stride(0) * stored_keys.itemsize // 4,
+        coding,
         head_dim,
         num_heads // keys.shape[0],
         position,
@@ -207,3 +211,23 @@ def _run(
     total = shares.sum(0)
     merged = (out * (shares / total)[..., None]).sum(0)
     return torch.from_numpy(merged), torch.from_numpy(most + np.log(total))
+
+
+def _stored(keys: Rows, values: Rows) -> tuple[Tensor, Tensor, NDArray[np.int64]]:
+    """Returns what keys and values are stored as, and where that lies which makes them whole.
+
+    Those are the scales of both, their stride, and the bias by its place with the cos and sin of
+    the Blocks; all 0 where nothing is coded.
+    """
+    coding = np.zeros(6, dtype=np.int64)
+    if isinstance(keys, Coded):
+        assert isinstance(values, Coded) and keys.bias is not None and values.bias is None
+        bias = (keys.bias.by_place, keys.bias.cos, keys.bias.sin)
+        assert all(one.is_contiguous() and one.dtype == torch.float32 for one in bias)
+        assert keys.codes.dtype == values.codes.dtype == torch.int8
+        assert keys.scales.stride() == values.scales.stride() == (keys.scales.stride(0), 1)
+        coding[:2] = keys.scales.data_ptr(), values.scales.data_ptr()
+        coding[2:] = keys.scales.stride(0), *(one.data_ptr() for one in bias)
+        return keys.codes, values.codes, coding
+    assert isinstance(values, Tensor) and keys.dtype == values.dtype == torch.bfloat16
+    return keys, values, coding

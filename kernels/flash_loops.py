@@ -13,6 +13,7 @@ from typing import Any
 import numba
 import numpy as np
 
+from longctx.kernels.coded_loops import restore_block
 from longctx.kernels.flash_forms import BLOCK
 from longctx.kernels.flash_layout import IN_WORD, fill_block, lay_out, lay_out_row
 from longctx.kernels.flash_vectors import ROWS, gather, score, top, weigh
@@ -60,6 +61,7 @@ def _one_unit(
     keys: int,
     values: int,
     kv_stride: int,
+    coding: Any,
     head_dim: int,
     repeats: int,
     position: int,
@@ -71,6 +73,8 @@ def _one_unit(
 ) -> None:
     group, first, count, begin, end, slot = unit
     width, depth = head_dim // 2, head_dim // IN_WORD
+    is_coded = coding[0] != 0
+    stored_width = head_dim // 4 if is_coded else width
     num_rows = count * repeats
     padded = -(num_rows // -ROWS) * ROWS
     factor = np.float32(scale) * _LOG2_E
@@ -110,9 +114,13 @@ def _one_unit(
                 at = view * query_strides[0] + h * query_strides[1] + t * query_strides[2]
                 source = words(queries + 4 * at)
                 lay_out_row(source, head_dim, after(rows, row * depth))
-        offset = 4 * (group * kv_stride + start * width)
+        offset = 4 * (group * kv_stride + start * stored_width)
         some_keys, some_values = words(keys + offset), words(values + offset)
-        if num_keys < BLOCK:
+        if is_coded:
+            places = coding, group, start, num_keys, head_dim
+            restore_block(some_keys, some_values, *places, whole_keys, whole_values)
+            some_keys, some_values = whole_keys, whole_values
+        elif num_keys < BLOCK:
             fill_block(some_keys, head_dim, num_keys, whole_keys)
             fill_block(some_values, head_dim, num_keys, whole_values)
             some_keys, some_values = whole_keys, whole_values
@@ -152,6 +160,7 @@ def attend(
     keys: int,
     values: int,
     kv_stride: int,
+    coding: Any,
     head_dim: int,
     repeats: int,
     position: int,
@@ -171,6 +180,7 @@ def attend(
             keys,
             values,
             kv_stride,
+            coding,
             head_dim,
             repeats,
             position,

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from longctx.kernels.blocks import BlockRule, Chosen, free_blocks, in_order, predicted_mass
 from longctx.kernels.budgets import Budget
+from longctx.kernels.coded import Rows
 from longctx.kernels.flash import BLOCK, TILE, Queries
 from longctx.kernels.recall import block_shares, checked_row, is_checked
 
@@ -63,7 +64,7 @@ class MeasuringRule:
         """Returns the position before which queries of a layer attend to everything."""
         return self.rule.dense_until(layer)
 
-    def choose(self, layer: int, queries: Queries, keys: Tensor, means: Tensor) -> Sequence[Chosen]:
+    def choose(self, layer: int, queries: Queries, keys: Rows, means: Tensor) -> Sequence[Chosen]:
         """Returns what the Rule chooses for a tile."""
         assert self.rule.grid == TILE, "a piece of several tiles"
         found = self.rule.choose(layer, queries, keys, means)

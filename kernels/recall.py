@@ -12,6 +12,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from longctx.kernels.coded import Rows
 from longctx.kernels.flash import TILE, Queries
 
 KEY_RUN = 4_096
@@ -31,7 +32,7 @@ def checked_row(tile: int) -> int:
     return tile * 61 % TILE
 
 
-def recall(queries: Queries, keys: Tensor, row: int, seen: Tensor) -> Tensor:
+def recall(queries: Queries, keys: Rows, row: int, seen: Tensor) -> Tensor:
     """Returns for each head the share [H] of a row's attention that goes to what is `seen`.
 
     `seen` is bool [K, P], K a divisor of H, over the first P keys; those after P are all seen.
@@ -48,7 +49,7 @@ def recall(queries: Queries, keys: Tensor, row: int, seen: Tensor) -> Tensor:
     return (kept - total).exp()
 
 
-def block_shares(queries: Queries, keys: Tensor, row: int, block: int) -> Tensor:
+def block_shares(queries: Queries, keys: Rows, row: int, block: int) -> Tensor:
     """Returns the shares [H, N] of a row's attention that go to each `block` keys; the last short.
 
     Views begin where a Block does.
@@ -61,7 +62,7 @@ def block_shares(queries: Queries, keys: Tensor, row: int, block: int) -> Tensor
     return torch.cat(parts, 1).softmax(-1)
 
 
-def _row_scores(queries: Queries, keys: Tensor, row: int) -> Iterator[tuple[int, Tensor]]:
+def _row_scores(queries: Queries, keys: Rows, row: int) -> Iterator[tuple[int, Tensor]]:
     """Yields runs of the scores of one row in order: the first key, and float32 [H, run]."""
     num_groups, _, head_dim = keys.shape
     newest = queries[-1]

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from longctx.kernels.attention import attend, merge, part
 from longctx.kernels.blocks import BlockRule, Chosen
+from longctx.kernels.coded import Coded, Rows
 from longctx.kernels.flash import (
     BLOCK,
     TILE,
@@ -38,7 +39,7 @@ class Rule(Protocol):
     def dense_until(self, layer: int) -> int:
         """Returns the position before which queries of a layer attend to everything."""
 
-    def choose(self, layer: int, queries: Queries, keys: Tensor, means: Tensor) -> Sequence[Chosen]:
+    def choose(self, layer: int, queries: Queries, keys: Rows, means: Tensor) -> Sequence[Chosen]:
         """Returns what each tile attends to of whole tiles that end with the keys [G, S, D]."""
 
 
@@ -46,8 +47,8 @@ def attend_tiles(
     rule: Rule,
     layer: int,
     queries: Queries,
-    keys: Tensor,
-    values: Tensor,
+    keys: Rows,
+    values: Rows,
     means: Tensor,
     on_recall: OnRecall | None = None,
     value_means: Tensor | None = None,
@@ -85,8 +86,8 @@ def attend_tiles(
 def attend_one(
     rule: BlockRule,
     queries: Queries,
-    keys: Tensor,
-    values: Tensor,
+    keys: Rows,
+    values: Rows,
     means: Tensor,
     value_means: Tensor | None = None,
 ) -> Tensor:
@@ -100,8 +101,8 @@ def attend_one(
 
 def _attend_tile(
     tile: Queries,
-    keys: Tensor,
-    values: Tensor,
+    keys: Rows,
+    values: Rows,
     chosen: Chosen | None,
     means: Tensor,
     value_means: Tensor | None,
@@ -138,7 +139,7 @@ def _rows(queries: Queries, start: int, first: int, last: int) -> Queries:
     return [(b, min(e, start + last), q[:, first:last]) for b, e, q in queries]
 
 
-def _check(tile: Queries, keys: Tensor, chosen: Chosen, on_recall: OnRecall) -> None:
+def _check(tile: Queries, keys: Rows, chosen: Chosen, on_recall: OnRecall) -> None:
     """Tell the recall of a row, if the tile is one of those that are checked."""
     number = tile[-1][1] // TILE - 1
     if is_checked(number):
@@ -148,8 +149,8 @@ def _check(tile: Queries, keys: Tensor, chosen: Chosen, on_recall: OnRecall) -> 
 
 def attend_chosen(
     queries: Queries,
-    keys: Tensor,
-    values: Tensor,
+    keys: Rows,
+    values: Rows,
     chosen: Chosen,
     means: Tensor | None = None,
     value_means: Tensor | None = None,
@@ -172,7 +173,7 @@ def attend_chosen(
             heads = slice(k * per_choice, (k + 1) * per_choice)
             group = heads.start // per_group
             picked = [
-                _gathered(t[group], chosen, k, begin, min(last, start)) for t in (keys, values)
+                _gathered(t, group, chosen, k, begin, min(last, start)) for t in (keys, values)
             ]
             one = _to_gathered(q[heads], picked[0], picked[1])
             if chosen.stand_ins is not None:
@@ -188,15 +189,20 @@ def attend_chosen(
     return found
 
 
-def _gathered(rows: Tensor, chosen: Chosen, k: int, begin: int, end: int) -> Tensor:
-    """Returns the rows [n, D] in [begin, end) that choice `k` holds, of rows [S, D]."""
+def _gathered(rows: Rows, group: int, chosen: Chosen, k: int, begin: int, end: int) -> Tensor:
+    """Returns the rows [n, D] in [begin, end) that choice `k` holds, of those [S, D] of a group."""
     blocks = chosen.blocks[k, begin // BLOCK : end // BLOCK].nonzero()[:, 0]
-    inside = rows[begin:end].reshape(-1, BLOCK, rows.shape[-1])
-    picked = inside[blocks].flatten(0, 1)
-    if chosen.columns is None:
-        return picked
-    columns = chosen.columns[k, begin:end].nonzero()[:, 0]
-    return torch.cat((picked, rows[begin:end][columns]))
+    columns = None
+    if chosen.columns is not None:
+        columns = chosen.columns[k, begin:end].nonzero()[:, 0]
+    if isinstance(rows, Coded):
+        places = (blocks[:, None] * BLOCK + torch.arange(BLOCK)).flatten()
+        if columns is not None:
+            places = torch.cat((places, columns))
+        return rows.picked(group, places + begin)
+    own = rows[group, begin:end]
+    picked = own.reshape(-1, BLOCK, own.shape[-1])[blocks].flatten(0, 1)
+    return picked if columns is None else torch.cat((picked, own[columns]))
 
 
 def _to_gathered(q: Tensor, keys: Tensor, values: Tensor) -> Partial:

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from longctx.kernels.blocks import Chosen
+from longctx.kernels.coded import Rows
 from longctx.kernels.flash import BLOCK, TILE, Queries
 
 GRID = 512
@@ -48,7 +49,7 @@ class VerticalSlashRule:
         """Returns the position before which queries attend to everything."""
         return self.dense_below
 
-    def choose(self, layer: int, queries: Queries, keys: Tensor, means: Tensor) -> Sequence[Chosen]:
+    def choose(self, layer: int, queries: Queries, keys: Rows, means: Tensor) -> Sequence[Chosen]:
         """Returns what each tile of the queries attends to."""
         end, num_heads = queries[-1][1], queries[-1][2].shape[0]
         columns, diagonals = estimate(queries, keys, self.last_queries)
@@ -61,7 +62,7 @@ class VerticalSlashRule:
         return [_chosen_by(lines, slashes, at) for at in range(start, end, TILE)]
 
 
-def estimate(queries: Queries, keys: Tensor, num_last: int) -> tuple[Tensor, Tensor]:
+def estimate(queries: Queries, keys: Rows, num_last: int) -> tuple[Tensor, Tensor]:
     """Returns the attention of the last queries by key and by distance, each float32 [H, S]."""
     num_heads, end = queries[-1][2].shape[0], queries[-1][1]
     sums = torch.full((num_heads, num_last), float("-inf"))
@@ -85,7 +86,7 @@ def estimate(queries: Queries, keys: Tensor, num_last: int) -> tuple[Tensor, Ten
     return columns, diagonals
 
 
-def _last_scores(queries: Queries, keys: Tensor, num_last: int) -> Iterator[tuple[int, Tensor]]:
+def _last_scores(queries: Queries, keys: Rows, num_last: int) -> Iterator[tuple[int, Tensor]]:
     """Yields runs of the scores of the last queries: the first key, and float32 [H, T, run]."""
     num_groups, _, head_dim = keys.shape
     end = queries[-1][1]

@@ -26,6 +26,7 @@ class Setting:
     num_written: int
     numerics: str = "auto"
     threads: int | None = None
+    kv8: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +90,11 @@ def measure(setting: Setting) -> Measured:
     window = setting.num_tokens + setting.num_written
     began = time.perf_counter()
     engine = load_engine(
-        directory, window=window, numerics=setting.numerics, num_threads=setting.threads
+        directory,
+        window=window,
+        numerics=setting.numerics,
+        kv8=setting.kv8,
+        num_threads=setting.threads,
     )
     times = [time.perf_counter()]
     # without stop ids the answer is as long as asked for
@@ -101,12 +106,12 @@ def measure(setting: Setting) -> Measured:
         prefill_seconds=times[1] - times[0],
         decode_seconds=times[-1] - times[1],
         num_decoded=len(times) - 2,
-        predicted_peak_bytes=_predicted(directory, window, setting.numerics),
+        predicted_peak_bytes=_predicted(directory, window, setting),
         peak_bytes=peak_bytes(),
     )
 
 
-def _predicted(directory: Path, num_tokens: int, numerics: str) -> int | None:
+def _predicted(directory: Path, num_tokens: int, setting: Setting) -> int | None:
     """Returns the peak that the memory plan expects; None for a foreign architecture."""
     from longctx.runtime.config import foreign_reason, load_config
     from longctx.runtime.engine import STEP_SIZE
@@ -120,7 +125,7 @@ def _predicted(directory: Path, num_tokens: int, numerics: str) -> int | None:
         directory,
         num_tokens,
         step_size=STEP_SIZE,
-        numerics=choose_numerics(numerics),
+        numerics=choose_numerics(setting.numerics, kv8=setting.kv8),
     ).peak_bytes
 
 

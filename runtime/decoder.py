@@ -8,7 +8,7 @@ section 2), Qwen3 (arXiv 2505.09388, section 2: norms on queries and keys) and L
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -26,7 +26,7 @@ from longctx.kernels.sparse import Rule, attend_one, attend_tiles
 from longctx.runtime.config import ModelConfig
 from longctx.runtime.errors import ModelError
 from longctx.runtime.fidelity import RecallMeter
-from longctx.runtime.kv_cache import KVCache
+from longctx.runtime.kv_cache import KVCache, check_eight_bits, take_key_biases
 from longctx.runtime.layer import (
     MATRICES,
     ByteLayer,
@@ -51,7 +51,10 @@ _RUN = 64
 
 @dataclass(frozen=True)
 class Decoder:
-    """Weights in their stored precision, and how to compute with them."""
+    """Weights in their stored precision, and how to compute with them.
+
+    `key_biases` [G, D] are those that a KVCache in 8 bits keeps out of its keys.
+    """
 
     config: ModelConfig
     numerics: Numerics
@@ -67,6 +70,7 @@ class Decoder:
     release: Release = keep
     in_bytes: bool = False
     in_narrow: bool = False
+    key_biases: Sequence[Tensor] = ()
 
     @property
     def has_stand_ins(self) -> bool:
@@ -172,6 +176,10 @@ def build_decoder(
         name: weight.to(numerics.dtype) if weight.ndim == 1 else weight
         for name, weight in weights.items()
     }
+    key_biases = list[Tensor]()
+    if numerics.kv8:
+        check_eight_bits(config, numerics, reach)
+        key_biases = take_key_biases(config, held)
     narrowed, head = None, head_name(config)
     if numerics.narrows and can_narrow(weights, config.num_layers, head):
         narrowed = NarrowWeights(
@@ -191,6 +199,7 @@ def build_decoder(
         reach=reach,
         rule=rule,
         decode_rule=decode_rule,
+        key_biases=key_biases,
     )
 
 

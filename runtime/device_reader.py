@@ -53,11 +53,12 @@ def load_device_reader(
     on_notice: Callable[[str], None],
     *,
     fp8: bool = False,
+    kv8: bool = False,
 ) -> DeviceReader:
     """Returns a DeviceReader of `weights`, in bfloat16, with room for `capacity` tokens.
 
-    Where keys and values of 16 bits do not fit they are kept in 8, and `on_notice` is told. With
-    `fp8` the matrices of the layers are rounded to 8 bits.
+    Where keys and values of 16 bits do not fit they are kept in 8 without being asked to by `kv8`,
+    and `on_notice` is told. With `fp8` the matrices of the layers are rounded to 8 bits.
 
     Raises:
         OutOfMemory: they do not fit in 8 bits either.
@@ -65,8 +66,8 @@ def load_device_reader(
     numerics = Numerics("bfloat16", torch.bfloat16, "as read", "what the GPU multiplies fast")
     decoder = build_decoder(config, weights, numerics, rule=rule)
     free, _ = torch.cuda.mem_get_info()
-    kv8 = needs_eight_bits(config, capacity, free, fp8=fp8)
-    if kv8:
+    if needs_eight_bits(config, capacity, free, fp8=fp8) and not kv8:
+        kv8 = True
         on_notice(f"keys and values are kept in 8 bits: in 16 they do not fit the {gib(free)} free")
     placed = to_device(config, weights, device, numerics.dtype, fp8=fp8, kv8=kv8)
     return DeviceReader(config, placed, numerics, capacity, reach=decoder.reach, rule=rule, kv8=kv8)
@@ -80,6 +81,8 @@ def load_device_engine(
     numerics: str,
     sight: Sight,
     on_notice: Callable[[str], None],
+    *,
+    kv8: bool = False,
 ) -> Engine:
     """Returns an Engine whose Reader is on `device`.
 
@@ -105,7 +108,8 @@ def load_device_engine(
         raise ModelError("fidelity, stand_ins and early_layers are not for a GPU", "leave them out")
     capacity = min(window or config.native_window, config.window)
     weights = open_weights(directory)
-    return Engine(load_device_reader(config, weights, device, capacity, rule, on_notice), STEP_SIZE)
+    reader = load_device_reader(config, weights, device, capacity, rule, on_notice, kv8=kv8)
+    return Engine(reader, STEP_SIZE)
 
 
 def needs_eight_bits(config: ModelConfig, capacity: int, free: int, *, fp8: bool = False) -> bool:

@@ -258,6 +258,7 @@ def load_engine(
     *,
     window: int | None = None,
     numerics: str = "auto",
+    kv8: bool = False,
     num_threads: int | None = None,
     sight: Sight | None = None,
     device: str = "cpu",
@@ -268,6 +269,7 @@ def load_engine(
     """Returns an Engine for the model in `directory`, in Hugging Face layout.
 
     `window` is the room for prompt and answer in tokens, the model's native window unless given.
+    With `kv8` keys and values are kept in 8 bits.
     `sight` says what tokens attend to, everything within the model's own window unless given.
     `device` is "cpu" or "cuda". With `prefixes`, what was read in earlier runs is not read again,
     and what is read now is kept under `label` until the Engine is closed. `on_notice` is told, in a
@@ -281,16 +283,16 @@ def load_engine(
     place = check_device(device)
     if num_threads is not None:
         torch.set_num_threads(num_threads)
-    chosen, sight = choose_numerics(numerics), sight or Sight()
+    chosen, sight = choose_numerics(numerics, kv8=kv8), sight or Sight()
     reason = foreign_reason(directory)
     if reason is not None:
         from longctx.runtime.foreign import load_foreign_reader
 
-        if sight != Sight():
+        if sight != Sight() or kv8:
             raise ModelError(
                 f"{directory.name} runs through transformers ({reason}): it attends densely, "
-                "within its own window",
-                "leave out --attention, --decoding, --extend and --fidelity",
+                "within its own window, and keeps keys and values as they are",
+                "leave out --attention, --decoding, --extend, --fidelity and --kv8",
             )
         where = " and on the CPU" if place.type == "cuda" else ""
         on_notice(f"{directory.name} runs through transformers{where}, dense and slower: {reason}")
@@ -299,9 +301,11 @@ def load_engine(
     if place.type == "cuda":
         from longctx.runtime.device_reader import load_device_engine
 
-        return load_device_engine(config, directory, place, window, numerics, sight, on_notice)
+        return load_device_engine(
+            config, directory, place, window, numerics, sight, on_notice, kv8=kv8
+        )
     if chosen.dtype == torch.bfloat16:
-        compile_loops(on_notice)
+        compile_loops(on_notice, kv8=kv8)
     keeping = keeping_of(directory, chosen, prefixes, on_notice)
     reader = own_reader(config, directory, window, chosen, sight, keeping, on_notice)
     if reader.decoder.narrowed:

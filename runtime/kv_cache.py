@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import MutableMapping, Sequence
+
 import torch
 from torch import Tensor
 
 from longctx.kernels.blocks import block_means
-from longctx.kernels.flash import BLOCK
+from longctx.kernels.coded import Rows
+from longctx.kernels.dual_chunk import DualChunk, Plain
+from longctx.kernels.eight_bits import Eight, coded, store
+from longctx.kernels.flash import BLOCK, has_flash
 from longctx.runtime.config import ModelConfig
+from longctx.runtime.errors import ModelError
+from longctx.runtime.numerics import Numerics
 
 
 class KVCache:
@@ -16,15 +23,25 @@ class KVCache:
     A head's tokens lie one after another, so that any run of tokens is a slice. Beside them lie the
     means of the keys of every whole Block, float32 [G, capacity // BLOCK, D]. Memory is taken from
     the system as tokens are written: room that is never used costs nothing.
+
+    With `eights` keys and values are int8: keys come without their bias and are read with it.
     """
 
     def __init__(
-        self, config: ModelConfig, capacity: int, dtype: torch.dtype, *, value_means: bool = False
+        self,
+        config: ModelConfig,
+        capacity: int,
+        dtype: torch.dtype,
+        *,
+        value_means: bool = False,
+        eights: Sequence[Eight] = (),
     ) -> None:
         """Make room for `capacity` tokens, and with `value_means` for those of Blocks' values."""
+        dtype = torch.int8 if eights else dtype
         shape = (config.num_kv_heads, capacity, config.head_dim)
         self.capacity = capacity
         self.length = 0
+        self.eights = eights
         self.keys = [torch.empty(shape, dtype=dtype) for _ in range(config.num_layers)]
         self.values = [torch.empty(shape, dtype=dtype) for _ in range(config.num_layers)]
         blocks = (config.num_kv_heads, capacity // BLOCK, config.head_dim)
@@ -37,19 +54,23 @@ class KVCache:
         """Put keys and values [T, G, D] at the positions from `start` on."""
         end = start + keys.shape[0]
         assert start >= self.length and end <= self.capacity, (start, end, self.capacity)
-        self.keys[layer][:, start:end] = keys.transpose(0, 1)
-        self.values[layer][:, start:end] = values.transpose(0, 1)
+        if self.eights:
+            codes = self.keys[layer], self.values[layer]
+            store(keys, values, *codes, start, self.eights[layer])
+        else:
+            self.keys[layer][:, start:end] = keys.transpose(0, 1)
+            self.values[layer][:, start:end] = values.transpose(0, 1)
         first, last = start // BLOCK, end // BLOCK
         if last > first:
-            whole = self.keys[layer][:, first * BLOCK : last * BLOCK]
-            self.means[layer][:, first:last] = block_means(whole)
+            whole = [rows[:, first * BLOCK :] for rows in self.until(layer, last * BLOCK)]
+            self.means[layer][:, first:last] = _means(whole[0])
             if self.value_means is not None:
-                whole = self.values[layer][:, first * BLOCK : last * BLOCK]
-                self.value_means[layer][:, first:last] = block_means(whole)
+                self.value_means[layer][:, first:last] = _means(whole[1])
 
-    def until(self, layer: int, end: int) -> tuple[Tensor, Tensor]:
+    def until(self, layer: int, end: int) -> tuple[Rows, Rows]:
         """Returns the keys and values of the first `end` tokens, each [G, end, D], in place."""
-        return self.keys[layer][:, :end], self.values[layer][:, :end]
+        keys, values = self.keys[layer][:, :end], self.values[layer][:, :end]
+        return coded(keys, values, self.eights[layer]) if self.eights else (keys, values)
 
     def buffers(self, start: int, end: int) -> list[memoryview]:
         """Returns the memory of the tokens [start, end) and of the Blocks that end in them.
@@ -59,9 +80,53 @@ class KVCache:
         runs = [group[start:end] for tensor in (*self.keys, *self.values) for group in tensor]
         blocks = slice(start // BLOCK, end // BLOCK)
         runs += [group[blocks] for tensor in self.means for group in tensor]
+        scales = [
+            tensor for eight in self.eights for tensor in (eight.key_scales, eight.value_scales)
+        ]
+        runs += [group[start:end] for tensor in scales for group in tensor]
         return [memoryview(run.view(torch.uint8).numpy()).cast("B") for run in runs if len(run)]
 
     def truncate(self, length: int) -> None:
         """Forget the tokens from position `length` on."""
         assert 0 <= length <= self.length, (length, self.length)
         self.length = length
+
+
+def _means(rows: Rows) -> Tensor:
+    """Returns the means of the Blocks of rows, of what they stand for."""
+    return block_means(rows if isinstance(rows, Tensor) else rows.float())
+
+
+def check_eight_bits(config: ModelConfig, numerics: Numerics, reach: DualChunk | Plain) -> None:
+    """Return if keys and values in 8 bits can be read here.
+
+    Raises:
+        ModelError: they cannot.
+    """
+    if numerics.dtype != torch.bfloat16 or config.head_dim % BLOCK or not has_flash():
+        raise ModelError(
+            "--kv8 is for activations in bfloat16, heads of whole multiples of "
+            f"{BLOCK} numbers and processors with AVX2: here they are in "
+            f"{str(numerics.dtype).removeprefix('torch.')}, heads of {config.head_dim}",
+            "leave out --kv8, or take --numerics auto where it was another",
+        )
+    if reach.stride is not None and reach.stride % BLOCK:
+        raise ModelError(
+            f"--kv8 is for Chunks of whole Blocks of {BLOCK} tokens, not of {reach.stride:,}",
+            "leave out --kv8",
+        )
+
+
+def take_key_biases(config: ModelConfig, weights: MutableMapping[str, Tensor]) -> list[Tensor]:
+    """Returns the bias [G, D] of each layer's keys, 0 where there is none, out of the weights.
+
+    Where keys are normed after it, it is no bias of what is kept, and stays.
+    """
+    shape, biases = (config.num_kv_heads, config.head_dim), []
+    for layer in range(config.num_layers):
+        prefix = f"model.layers.{layer}.self_attn."
+        bias = None
+        if prefix + "k_norm.weight" not in weights:
+            bias = weights.pop(prefix + "k_proj.bias", None)
+        biases.append(torch.zeros(shape) if bias is None else bias.float().view(shape))
+    return biases

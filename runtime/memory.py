@@ -73,17 +73,20 @@ def plan_memory(
     return MemoryPlan(
         process_bytes=PROCESS_BYTES,
         weights_bytes=weights_bytes,
-        cache_bytes=config.cache_bytes_per_token(item_bytes) * num_tokens
-        + _means_bytes(config, num_tokens),
+        cache_bytes=_cache_bytes(config, num_tokens, numerics),
         workspace_bytes=upcast + _activation_bytes(config, step, item_bytes),
         available_bytes=available_bytes(),
     )
 
 
-def _means_bytes(config: ModelConfig, num_tokens: int) -> int:
-    """Returns the bytes of the mean keys, float32, that the KVCache keeps for every Block."""
-    floats = config.num_layers * config.num_kv_heads * config.head_dim
-    return 4 * floats * (num_tokens // BLOCK)
+def _cache_bytes(config: ModelConfig, num_tokens: int, numerics: Numerics) -> int:
+    """Returns the bytes of the KVCache, the mean keys of its Blocks among them, float32."""
+    each = config.cache_bytes_per_token(1 if numerics.kv8 else numerics.dtype.itemsize)
+    if numerics.kv8:
+        # the step of each row, float32
+        each += 4 * config.cache_bytes_per_token(1) // config.head_dim
+    means = 2 * config.cache_bytes_per_token(1)
+    return each * num_tokens + means * (num_tokens // BLOCK)
 
 
 def _layer_parameters(config: ModelConfig) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -32,12 +32,16 @@ NAMES = ("auto", *_DECODING)
 
 @dataclass(frozen=True, slots=True)
 class Numerics:
-    """A named choice of precision; `dtype` is that of the activations and of the KVCache."""
+    """A named choice of precision; `dtype` is that of the activations and of the KVCache.
+
+    With `kv8` the KVCache is in 8 bits.
+    """
 
     name: str
     dtype: torch.dtype
     decoding: Decoding
     reason: str = ""
+    kv8: bool = False
 
     @property
     def narrow_bits(self) -> int | None:
@@ -57,8 +61,8 @@ class Numerics:
         return self.decoding in ("narrow", "int8", "int4")
 
 
-def choose_numerics(name: str) -> Numerics:
-    """Returns the Numerics called `name`; "auto" is "narrow".
+def choose_numerics(name: str, *, kv8: bool = False) -> Numerics:
+    """Returns the Numerics called `name`, the KVCache in 8 bits with `kv8`; "auto" is "narrow".
 
     Activations are in bfloat16 where the processor is fast at it, in float32 elsewhere. "narrow",
     "int8" and "int4" multiply prompts in bytes where the processor has products of bytes.
@@ -68,8 +72,10 @@ def choose_numerics(name: str) -> Numerics:
     """
     if name not in NAMES:
         raise ModelError(f"numerics {name!r} is not one of {', '.join(NAMES)}")
-    if name == "auto":
-        name = "narrow"
+    return replace(_named("narrow" if name == "auto" else name), kv8=kv8)
+
+
+def _named(name: str) -> Numerics:
     if name in ("float32", "mixed"):
         return Numerics(name, torch.float32, _DECODING[name], "asked for")
     if name == "bfloat16":

@@ -10,6 +10,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from longctx.kernels.eight_bits import make_eights
 from longctx.kernels.linear import FEW_ROWS
 from longctx.runtime.config import ModelConfig
 from longctx.runtime.decoder import Decoder, build_decoder, forward
@@ -60,6 +61,7 @@ class DecoderReader:
             capacity,
             decoder.numerics.dtype,
             value_means=decoder.has_stand_ins,
+            eights=make_eights(decoder.key_biases, capacity, decoder.frequencies, decoder.reach),
         )
         self.grid = decoder.rule.grid if decoder.rule else 1
 
@@ -83,6 +85,8 @@ class DecoderReader:
         parts["reading"] = self.numerics.reading
         if self.numerics.reading == "narrow":
             parts["bits"] = self.numerics.decoding
+        if self.numerics.kv8:
+            parts["kv"] = "8 bits"
         capability = torch.backends.cpu.get_cpu_capability()
         return f"{parts} torch {torch.__version__} on {capability}, code {code_digest()}"
 

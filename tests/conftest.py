@@ -147,10 +147,10 @@ def tiny_tokenizer_dir(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def tiny_model_dir(tmp_path_factory):
-    """A function from an architecture to a directory with a tiny random model of it."""
+    """A function from an architecture, and other sizes, to a directory with a tiny random model."""
 
     @functools.cache
-    def directory(kind):
+    def directory(kind, **changes):
         import torch
         import transformers
 
@@ -158,7 +158,7 @@ def tiny_model_dir(tmp_path_factory):
         sizes |= {"num_hidden_layers": 3, "num_attention_heads": 4, "max_position_embeddings": 2048}
         config = transformers.AutoConfig.for_model(
             kind,
-            **sizes,
+            **sizes | changes,
             num_key_value_heads=2,
             # Qwen3's heads do not add up to the hidden size.
             **({"head_dim": 32} if kind == "qwen3" else {}),

@@ -1,7 +1,8 @@
 """What each numeric mode loses: 512 teacher-forced tokens of five texts against float32.
 
 Of each text a beginning is read, then 512 tokens follow, once as a prompt and once as an answer is
-decoded, and the probabilities of the next token are held against those of float32.
+decoded, and the probabilities of the next token are held against those of float32. Some modes are
+measured with keys and values in 8 bits, too.
 
 Run: python -P tests/bench/numerics_loss.py MODEL_DIRECTORY OUT.json TEXT [TEXT ...]
 """
@@ -25,12 +26,20 @@ from longctx.runtime.tokenizer import Tokenizer
 BEFORE, FORCED = 256, 512
 AS_PROMPT = ("bfloat16", "int8")
 AS_ANSWER = ("mixed", "narrow", "int8", "int4")
+IN_KV8 = (("bfloat16", False), ("int8", False), ("narrow", True))
 
 
 @torch.inference_mode()
-def logits(directory: Path, texts: list[torch.Tensor], numerics: str, *, decoding: bool):
+def logits(
+    directory: Path,
+    texts: list[torch.Tensor],
+    numerics: str,
+    *,
+    decoding: bool,
+    kv8: bool = False,
+):
     """Returns float32 logits [texts, FORCED, V] of what follows each beginning."""
-    reader = load_engine(directory, window=BEFORE + FORCED, numerics=numerics).reader
+    reader = load_engine(directory, window=BEFORE + FORCED, numerics=numerics, kv8=kv8).reader
     assert isinstance(reader, DecoderReader)
     found = []
     for ids in texts:
@@ -77,10 +86,13 @@ def main(directory: Path, out: Path, paths: list[Path]) -> None:
         "tokens": FORCED * len(texts),
         "modes": {},
     }
-    modes = [(name, False) for name in AS_PROMPT] + [(name, True) for name in AS_ANSWER]
-    for numerics, decoding in modes:
-        name = f"{numerics}, {'decoded' if decoding else 'prompt'}"
-        result["modes"][name] = loss(exact, logits(directory, texts, numerics, decoding=decoding))
+    modes = [(name, False, False) for name in AS_PROMPT]
+    modes += [(name, True, False) for name in AS_ANSWER]
+    modes += [(*mode, True) for mode in IN_KV8]
+    for numerics, decoding, kv8 in modes:
+        name = f"{numerics}, {'decoded' if decoding else 'prompt'}{', kv8' if kv8 else ''}"
+        got = logits(directory, texts, numerics, decoding=decoding, kv8=kv8)
+        result["modes"][name] = loss(exact, got)
         result["seconds"] = round(time.perf_counter() - began)
         print(name, result["modes"][name], flush=True)
         out.write_text(json.dumps(result, indent=2) + "\n")

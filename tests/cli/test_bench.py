@@ -55,6 +55,7 @@ def test_a_table_in_markdown(run, home, tiny):
         (["--lengths", "0"], 2, "--lengths holds '0'"),
         (["--lengths", "100000"], 5, "the text holds"),
         (["--lengths", "8", "--numerics", "int3"], 5, "numerics 'int3' is not one of"),
+        (["--lengths", "8", "--kv8"], 5, "--kv8 is for activations in bfloat16"),
     ],
 )
 def test_what_cannot_be_measured_is_named(run, home, tiny, arguments, code, said):

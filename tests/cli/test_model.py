@@ -105,3 +105,24 @@ def test_a_sparse_run_past_the_native_window_says_what_it_kept(run, tiny, tmp_pa
     assert found["tokens_read"] > 9_000
     assert 0 < found["recall"]["least"] <= found["recall"]["median"] <= 1.001
     assert found["recall"]["checked"] > 0 and "of full attention kept" in err
+
+
+def test_keys_and_values_in_8_bits_are_planned_for_and_answer(run, tiny_model_dir, tiny, tmp_path):
+    from longctx.kernels.flash import has_flash
+
+    if not has_flash():
+        pytest.skip("this processor has no form of `flash`")
+    (tmp_path / "work" / "a.txt").write_text("The fox came down at dusk.\n" * 30)
+    # heads of 64 numbers
+    model = ("--model", str(tiny_model_dir("qwen2", hidden_size=256)))
+    plan = ("plan", "a.txt", *model, "--numerics", "bfloat16", "--format", "json")
+    whole, coded = (json.loads(run(*plan, *more).out)["cache_bytes"] for more in ((), ("--kv8",)))
+    assert 0.5 < coded / whole < 0.55
+    argv = ("ask", "a.txt", "-q", "Who came?", *model, "--max-tokens", "4", "--threads", "1")
+    code, out, err = run(*argv, "--numerics", "bfloat16", "--kv8", "--format", "json")
+    assert code == 0, err
+    # another speed than that of 16 bits
+    assert " kv8 1 threads" in (tmp_path / "home" / "speed.json").read_text()
+    code, out, err = run("ask", "a.txt", "-q", "Who came?", "--model", tiny, "--kv8")
+    assert (code, out) == (5, "")
+    assert "--kv8 is for activations in bfloat16" in err and "leave out --kv8" in err
