@@ -194,8 +194,10 @@ def warm_up() -> None:
     """Return when the loops are compiled, or loaded from where numba keeps them."""
     one = stack([narrow(torch.zeros(PANEL, GROUP), 8)])
     square = stack([narrow(torch.zeros(GROUP, GROUP), 8)])
-    multiply(one, torch.zeros(1, GROUP))
-    swiglu(stack([*square.parts] * 2), square, torch.zeros(1, GROUP), np.ones(GROUP, "f4"), 1.0)
+    for num_rows in (1, FEW_ROWS + 1):
+        x = torch.zeros(num_rows, GROUP)
+        multiply(one, x)
+        swiglu(stack([*square.parts] * 2), square, x, np.ones(GROUP, "f4"), 1.0)
 
 
 def _narrow(weight: Tensor, bits: int) -> tuple[Narrow, int]:

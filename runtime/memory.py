@@ -119,7 +119,7 @@ def _weights_bytes(
         return stored, upcast
     names = list(narrowed_names(*shape))
     keeping, narrowed = keeping_of(directory, numerics), 0
-    if keeping and keeping.path.is_file():
+    if kept := keeping is not None and keeping.path.is_file():
         narrowed = keeping.path.stat().st_size
     else:
         for name in names:
@@ -128,11 +128,11 @@ def _weights_bytes(
     numbers = sum(weights[name].numel() for name in names if ".layers." in name)
     if numerics.reading == "stored":
         return stored + narrowed, upcast
-    # the stored ones are let go of, a layer at a time; of the head the likeliest rows are read
+    # the stored ones are let go of, a layer at a time; the likeliest rows of the head are read
     a_layer = 2 * numbers // config.num_layers
     if numerics.reading == "bytes" and fits_byte_layers(weights, config.num_layers):
         return stored - 2 * numbers + a_layer + numbers * (GROUP + 4) // GROUP + narrowed, 0
-    return stored - 2 * numbers + a_layer + narrowed, 0
+    return stored - 2 * numbers + (0 if kept else a_layer) + narrowed, 0
 
 
 def available_bytes() -> int:
