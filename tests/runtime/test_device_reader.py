@@ -132,7 +132,7 @@ def test_tuned_budgets_are_left_out_with_a_notice(tiny_model_dir, tmp_path, monk
     write_tuned(directory, Tuned(*facts, layers=((head, head),) * 3))
     rules, notices = [], []
 
-    def load(config, weights, device, capacity, rule, on_notice):
+    def load(config, weights, device, capacity, rule, on_notice, *, kv8):
         rules.append(rule)
         return DeviceReader.__new__(DeviceReader)
 
