@@ -25,8 +25,6 @@ def pack(
     from longctx.cli.output_file import check_writable, write_whole
     from longctx.cli.preview import preview
     from longctx.cli.progress import open_progress
-    from longctx.cli.render import as_json
-    from longctx.cli.report import packs_fields
     from longctx.cli.screen import Screen
     from longctx.cli.settings import read_settings
 
@@ -45,6 +43,9 @@ def pack(
         refuses=True,
     )
     if output.format is Format.json:
+        from longctx.cli.render import as_json
+        from longctx.cli.report import packs_fields
+
         text = as_json(
             {
                 "schema": "longctx.pack/1",

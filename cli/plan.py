@@ -23,6 +23,7 @@ def plan(
         longctx plan ./repo
         longctx plan ./repo --fit --window 16000 --manifest
     """
+    from longctx.cli.model import open_prefixes
     from longctx.cli.output_file import check_writable, write_whole
     from longctx.cli.preview import preview
     from longctx.cli.progress import open_progress
@@ -45,6 +46,8 @@ def plan(
         progress=open_progress(screen),
         refuses=False,
     )
+    if seen.model is not None:
+        seen.model.prefixes = open_prefixes(settings, model)
     facts = plan_facts(seen, settings)
     if output.format is Format.json:
         text = as_json({"schema": "longctx.plan/1", **facts, **packs_fields(seen.packs)})

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from longctx.cli.gather import gather
-from longctx.cli.model import Model, model_name, open_model, open_prefixes
+from longctx.cli.model import Model, model_name, open_model
 from longctx.cli.options import ModelOptions, SourceOptions
 from longctx.cli.packing import make_packs
 from longctx.cli.progress import Progress
@@ -60,7 +60,6 @@ def preview(
     model: Model | None = None
     try:
         model = open_model(settings.root, name, options, sources.window, progress)
-        model.prefixes = open_prefixes(settings, options)
     except ModelError as error:
         screen.note(f"token counts are estimates: {error} ({error.hint})")
     window = model.window if model else _window(name, sources.window)

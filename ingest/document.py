@@ -6,6 +6,7 @@ import unicodedata
 from bisect import bisect_right
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import accumulate
 from pathlib import Path
 
 # What a Document may be counted in.
@@ -74,11 +75,8 @@ class Document:
     @cached_property
     def line_starts(self) -> list[int]:
         """The offset of the first character of every line."""
-        starts, position = [0], self.text.find("\n")
-        while position >= 0:
-            starts.append(position + 1)
-            position = self.text.find("\n", position + 1)
-        return starts
+        lengths = map(len, self.text.split("\n")[:-1])
+        return [0, *(end + number for number, end in enumerate(accumulate(lengths), 1))]
 
     @property
     def num_lines(self) -> int:

@@ -7,6 +7,7 @@ import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import cache
 from glob import glob, has_magic
 from pathlib import Path
 
@@ -165,6 +166,7 @@ def _files(argument: str, label: str) -> Iterator[Source | Skipped]:
 def _directory(root: str, label: str) -> Iterator[Source | Skipped]:
     """The files below a directory, sorted by the bytes of their names."""
     found = files_below(root)
+    is_inside = cache(lambda folder: _inside(folder, root))
     for relative in sorted(found.files, key=os.fsencode):
         name = f"{label}/{relative}" if label else relative
         path = os.path.join(root, relative)
@@ -178,7 +180,7 @@ def _directory(root: str, label: str) -> Iterator[Source | Skipped]:
             continue
         if stat.S_ISLNK(mode):
             yield Skipped(name, _link(path, root))
-        elif not _inside(os.path.dirname(path), root):
+        elif not is_inside(os.path.dirname(path)):
             yield Skipped(name, "behind a symbolic link that leaves the directory")
         elif stat.S_ISREG(mode):
             yield Source(name, path=Path(path))

@@ -24,7 +24,11 @@ _DIGEST_BYTES = 16
 # What computes keys and values: other code may come to other numbers. It is found from here and not
 # by import: what an uninstalled copy leaves in site-packages can pass for the package `kernels`.
 _ROOT = Path(__file__).parents[1]
-_CODE = ("kernels/*.py", "runtime/decoder.py", "runtime/micro_batch.py")
+_CODE = (
+    "kernels/*.py",
+    *(f"runtime/{name}.py" for name in ("decoder", "kv_cache", "layer", "micro_batch")),
+    "runtime/narrow_weights.py",
+)
 
 
 @dataclass(frozen=True, slots=True)

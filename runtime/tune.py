@@ -29,6 +29,7 @@ from longctx.runtime.decoder import build_decoder
 from longctx.runtime.engine import STEP_SIZE, origin_of
 from longctx.runtime.errors import ModelError
 from longctx.runtime.extension import extend
+from longctx.runtime.narrow_weights import keeping_of
 from longctx.runtime.numerics import Numerics, choose_numerics
 from longctx.runtime.prefix_keeper import PrefixKeeper
 from longctx.runtime.prefix_store import PrefixStore
@@ -238,7 +239,12 @@ class _Run:
         wanted = self.target.fidelity, (1 + self.target.fidelity) / 2
         measuring = MeasuringRule(rule, _first_measured(self.target.length), wanted, add)
         decoder = build_decoder(
-            self.config, weights, self.numerics, rule=measuring, release=weights.release
+            self.config,
+            weights,
+            self.numerics,
+            rule=measuring,
+            keeping=keeping_of(self.directory, self.numerics, self.prefixes, self.on_notice),
+            release=weights.release,
         )
         return DecoderReader(decoder, capacity)
 

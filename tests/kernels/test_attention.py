@@ -54,8 +54,7 @@ def test_uncentred_bfloat16_scores_would_not_hold():
     assert error > 10 * 2**-8, error
 
 
-# weights, and on some processors outputs, are rounded to 8 bits
-@pytest.mark.parametrize(("dtype", "most"), [(torch.float32, 2e-6), (torch.bfloat16, 2**-8)])
+@pytest.mark.parametrize(("dtype", "most"), [(torch.float32, 2e-6), (torch.bfloat16, 2e-3)])
 def test_queries_in_pieces_see_what_they_see_together(dtype, most):
     q, keys, values = (t.to(dtype) for t in random_qkv(6, 2, 333, 1400, 64))
     whole = part(q, keys, values)[0].float()
