@@ -112,16 +112,16 @@ def measure(trial: Trial, progress: Progress) -> dict[str, Any]:
 
 def _key(trial: Trial, case: Case, mode: str) -> str:
     """What a record is kept under: another choice of these is another measurement."""
-    from longctx.kernels.budgets import Budgets
+    from longctx.kernels.quotas import Quotas
     from longctx.runtime.config import load_config
     from longctx.runtime.sight import prefill_rule
 
     config = load_config(trial.directory)
     tuned = prefill_rule(sight_of(trial, case, mode), config, trial.directory)
-    budgets = getattr(tuned, "budgets", None)
+    quotas = getattr(tuned, "quotas", None)
     rule = "total" if trial.total_temperature else "row"
     parts = (trial.name, trial.numerics, trial.extend, str(max(trial.lengths)), rule, case.key)
-    return " ".join(parts) + f" {budgets!r}" * isinstance(budgets, Budgets)
+    return " ".join(parts) + f" {quotas!r}" * isinstance(quotas, Quotas)
 
 
 def _record(records: Any, trial: Trial, case: Case, mode: str) -> dict[str, Any]:

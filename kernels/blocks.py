@@ -20,9 +20,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from longctx.kernels.budgets import Budget, Budgets
 from longctx.kernels.coded import Rows
 from longctx.kernels.flash import BLOCK, TILE, Queries
+from longctx.kernels.quotas import Quota, Quotas
 from longctx.kernels.recall import block_shares
 
 # Tiles that share a check of their recall.
@@ -58,7 +58,7 @@ class BlockRule:
     pays less than this share of its attention to what is chosen get more. The next best
     `stand_ins` Blocks are stood for by their mean key and mean value, as BLOCK keys of that kind
     (FlashPrefill V2, arXiv 2608.19758, its mean correction); so many and not all, since all of
-    them would cost as much as the rest at a million tokens. `budgets` stand in place of `max_keys`
+    them would cost as much as the rest at a million tokens. `quotas` stand in place of `max_keys`
     and `mass` where they were tuned for each head of the model.
     """
 
@@ -71,7 +71,7 @@ class BlockRule:
     early_below: int = 32_768
     fidelity: float | None = None
     stand_ins: int = 0
-    budgets: Budgets | None = None
+    quotas: Quotas | None = None
 
     @property
     def grid(self) -> int:
@@ -87,21 +87,21 @@ class BlockRule:
         """Returns what each tile of the queries attends to; `means` [G, S // BLOCK, D]."""
         tiles = list(_tiles(queries))
         masses = [predicted_mass(views, means[:, : start // BLOCK]) for start, views in tiles]
-        budgets = self.budgets_of(layer, len(means))
+        quotas = self.quotas_of(layer, len(means))
         if self.fidelity is not None:
-            budgets = self._enough(tiles[-1][1], keys, masses[-1], budgets)
-        return [self._with_stand_ins(mass, choose_blocks(mass, self, budgets)) for mass in masses]
+            quotas = self._enough(tiles[-1][1], keys, masses[-1], quotas)
+        return [self._with_stand_ins(mass, choose_blocks(mass, self, quotas)) for mass in masses]
 
     def choose_for_one(self, queries: Queries, means: Tensor) -> Chosen:
         """Returns what a single query attends to among the Blocks that `means` [G, N, D] are of."""
         mass = predicted_mass(queries, means)
         return self._with_stand_ins(mass, choose_blocks(mass, self))
 
-    def budgets_of(self, layer: int, num_groups: int) -> Sequence[Budget]:
-        """Returns the Budget of each KV head of a layer."""
-        if self.budgets is not None:
-            return self.budgets.layers[layer]
-        return [Budget(self.max_keys, self.mass)] * num_groups
+    def quotas_of(self, layer: int, num_groups: int) -> Sequence[Quota]:
+        """Returns the Quota of each KV head of a layer."""
+        if self.quotas is not None:
+            return self.quotas.layers[layer]
+        return [Quota(self.max_keys, self.mass)] * num_groups
 
     def _with_stand_ins(self, mass: Tensor, blocks: Tensor) -> Chosen:
         """Returns the Chosen of Blocks, bool [G, N], with the next best as stand-ins."""
@@ -114,21 +114,21 @@ class BlockRule:
         return Chosen(blocks, stand_ins=torch.from_numpy(np.stack([_greatest(*r) for r in rows])))
 
     def _enough(
-        self, views: Queries, keys: Rows, mass: Tensor, budgets: Sequence[Budget]
-    ) -> list[Budget]:
-        """Returns for each KV head the Budget under which the tile's last row is faithful."""
+        self, views: Queries, keys: Rows, mass: Tensor, quotas: Sequence[Quota]
+    ) -> list[Quota]:
+        """Returns for each KV head the Quota under which the tile's last row is faithful."""
         assert self.fidelity is not None
         num_groups, num_blocks = mass.shape
         shares = block_shares(views, keys, views[-1][2].shape[1] - 1, BLOCK)
         shares = shares.view(num_groups, -1, shares.shape[1]).mean(1)
         past, own = shares[:, :num_blocks], shares[:, num_blocks:].sum(-1)
-        kept = own + (past * choose_blocks(mass, self, budgets)).sum(-1)
+        kept = own + (past * choose_blocks(mass, self, quotas)).sum(-1)
         order = in_order(mass, self)
         short = own[:, None] + past.gather(-1, order).cumsum(-1) < self.fidelity
         counts = short.sum(-1) + 1
         return [
-            budget if kept[g] >= self.fidelity else Budget(int(counts[g]) * BLOCK, math.inf)
-            for g, budget in enumerate(budgets)
+            quota if kept[g] >= self.fidelity else Quota(int(counts[g]) * BLOCK, math.inf)
+            for g, quota in enumerate(quotas)
         ]
 
 
@@ -160,17 +160,17 @@ def predicted_mass(queries: Queries, means: Tensor) -> Tensor:
     return torch.cat(parts, -1).softmax(-1).mean(1)
 
 
-def choose_blocks(mass: Tensor, rule: BlockRule, budgets: Sequence[Budget] = ()) -> Tensor:
+def choose_blocks(mass: Tensor, rule: BlockRule, quotas: Sequence[Quota] = ()) -> Tensor:
     """Returns which past Blocks are attended to, bool [G, N], from their predicted mass [G, N].
 
-    Each row has the Budget of its KV head, that of the Rule unless given. Of Blocks of the very
+    Each row has the Quota of its KV head, that of the Rule unless given. Of Blocks of the very
     same mass the first ones are in. Nothing is sorted but what can be taken.
     """
-    budgets = budgets or [Budget(rule.max_keys, rule.mass)] * len(mass)
+    quotas = quotas or [Quota(rule.max_keys, rule.mass)] * len(mass)
     num_blocks = mass.shape[1]
     first, last = free_blocks(num_blocks, rule)
     num_forced = num_blocks - (last - first)
-    room = [max(1, budget.max_keys // BLOCK) - num_forced for budget in budgets]
+    room = [max(1, quota.max_keys // BLOCK) - num_forced for quota in quotas]
     most = max(0, min(max(room), last - first))
     best = mass[:, first:last].topk(most).values.numpy()
     shares = mass.numpy()
@@ -178,8 +178,8 @@ def choose_blocks(mass: Tensor, rule: BlockRule, budgets: Sequence[Budget] = ())
     # a Block is in while what the better ones leave out is more than may be left out
     before = left[:, None] - (best.cumsum(-1, dtype=np.float64) - best)
     chosen = np.ones(shares.shape, dtype=np.bool_)
-    for group, budget in enumerate(budgets):
-        count = int((before[group, : max(0, room[group])] > 1 - budget.mass).sum())
+    for group, quota in enumerate(quotas):
+        count = int((before[group, : max(0, room[group])] > 1 - quota.mass).sum())
         chosen[group, first:last] = _greatest(shares[group, first:last], best[group], count)
     return torch.from_numpy(chosen)
 

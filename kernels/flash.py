@@ -4,8 +4,8 @@ One softmax over all that a tile of queries is given: everything before it, or t
 Rule chose, whichever View each lies in. Scores are added up in float32 and stay in cache (Dao et
 al. 2022, "FlashAttention", section 3.1), and no key is copied together. Where pairs of bfloat16 are
 multiplied that is about three times as fast as what torch has for a CPU, and where AVX2 multiplies
-float32, 1.4 times. A few queries share out the keys among the threads instead and merge (split
-keys, as in Flash-Decoding).
+float32, 1.2 to 1.5 times. A few queries share out the keys among the threads instead and merge
+(split keys, as in Flash-Decoding).
 """
 
 from __future__ import annotations
@@ -41,17 +41,17 @@ Items = NDArray[np.int64]
 @cache
 def has_flash() -> bool:
     """Returns whether this processor has the instructions of some Form."""
-    from longctx.kernels.flash_forms import possible_forms
+    from longctx.kernels.flash_forms import FORMS
 
-    return bool(possible_forms())
+    return bool(FORMS.possible())
 
 
 @cache
 def has_bfloat16_products() -> bool:
     """Returns whether this processor multiplies pairs of bfloat16."""
-    from longctx.kernels.flash_forms import possible_forms
+    from longctx.kernels.flash_forms import FORMS
 
-    return "avx512bf16" in possible_forms()
+    return "avx512bf16" in FORMS.possible()
 
 
 def can_flash(q: Tensor) -> bool:

@@ -7,12 +7,12 @@ half of one of float32, so that it costs a shift to widen what nothing multiplie
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from llvmlite import binding, ir
+from llvmlite import ir
 
+from longctx.kernels.forms import Forms
 from longctx.kernels.vectors import (
     FLOATS,
     I16,
@@ -87,37 +87,14 @@ def _keep(builder: Any, weights: list[Any], to: Any, offset: Any) -> None:
         store(builder, builder.bitcast(vector, WORDS), to, times(builder, offset, 1, n * LANES))
 
 
-_FORMS = {
-    # 24 of 32 registers hold sums
-    "avx512bf16": Form(2, 64, -150.0, _add_pairs, _scale, _keep_rounded),
-    # 12 of 16 do, each of 8 floats
-    "avx2": Form(1, 16, -127.0, _add_floats, _shift, _keep),
-}
-
-
-def possible_forms() -> list[str]:
-    """Returns the forms that this processor can run, the fastest first."""
-    has = binding.get_host_cpu_features()
-    needs = {
-        "avx512bf16": has.get("avx512bf16"),
-        "avx2": has.get("avx2") and has.get("fma"),
+FORMS = Forms(
+    {
+        # 24 of 32 registers hold sums
+        "avx512bf16": (
+            [frozenset({"avx512bf16"})],
+            Form(2, 64, -150.0, _add_pairs, _scale, _keep_rounded),
+        ),
+        # 12 of 16 do, each of 8 floats
+        "avx2": ([frozenset({"avx2", "fma"})], Form(1, 16, -127.0, _add_floats, _shift, _keep)),
     }
-    return [form for form in _FORMS if needs[form]]
-
-
-_chosen = possible_forms()[:1]
-
-
-@contextmanager
-def forced(form: str) -> Any:
-    """Let what is imported and compiled meanwhile use this form."""
-    _chosen.insert(0, form)
-    try:
-        yield
-    finally:
-        _chosen.pop(0)
-
-
-def chosen_form() -> Form:
-    """Returns the form that loops are compiled in."""
-    return _FORMS[_chosen[0]]
+)

@@ -8,7 +8,7 @@ import numba
 import numpy as np
 from llvmlite import ir
 
-from longctx.kernels.flash_forms import BLOCK, chosen_form
+from longctx.kernels.flash_forms import BLOCK, FORMS
 from longctx.kernels.vectors import (
     HALVES,
     I32,
@@ -25,7 +25,7 @@ from longctx.kernels.vectors import (
     widened,
 )
 
-_FORM = chosen_form()
+_FORM = FORMS.form
 IN_WORD = _FORM.in_word
 PANEL = _FORM.panel
 # Rows and columns that are transposed at once, as many as there are registers for.

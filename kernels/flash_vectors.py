@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 
-from longctx.kernels.flash_forms import BLOCK, chosen_form
+from longctx.kernels.flash_forms import BLOCK, FORMS
 from longctx.kernels.vectors import (
     FLOAT,
     FLOATS,
@@ -35,7 +35,7 @@ from longctx.kernels.vectors import (
 
 ROWS = 6
 _UNROLLED = 4
-_FORM = chosen_form()
+_FORM = FORMS.form
 # Of whole vectors, the number in a row of a panel.
 _VECTORS = _FORM.panel // LANES
 

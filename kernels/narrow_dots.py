@@ -8,13 +8,14 @@ ever summed up. There are forms for x86 with and without such instructions and o
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import contextmanager
 from typing import Any
 
-from llvmlite import binding, ir
+from llvmlite import ir
 from numba.core import cgutils as typed_cgutils
 from numba.core import types as typed_types
 from numba.extending import intrinsic
+
+from longctx.kernels.forms import Forms
 
 # numba's own annotations are of the compiler's insides
 cgutils: Any = typed_cgutils
@@ -87,37 +88,18 @@ def _dot_plain(builder: Any, bits: int, total: Any, codes: Any, x: Any) -> Any:
     return total
 
 
-_FORMS: dict[str, tuple[int, Dot]] = {
-    "vnni512": (16, _dot_in_one),
-    "vnni256": (8, _dot_in_one),
-    "avx2": (8, _dot_in_pairs),
-    "plain": (8, _dot_plain),
-}
-
-
-def possible_forms() -> list[str]:
-    """Returns the forms that this processor can run, the fastest first."""
-    has = binding.get_host_cpu_features()
-    needs = {
-        "vnni512": has.get("avx512vnni") and has.get("avx512bw"),
-        "vnni256": has.get("avxvnni") or (has.get("avx512vnni") and has.get("avx512vl")),
-        "avx2": has.get("avx2"),
-        "plain": True,
+FORMS = Forms(
+    {
+        "vnni512": ([frozenset({"avx512vnni", "avx512bw"})], (16, _dot_in_one)),
+        "vnni256": (
+            [frozenset({"avxvnni"}), frozenset({"avx512vnni", "avx512vl"})],
+            (8, _dot_in_one),
+        ),
+        "avx2": ([frozenset({"avx2"})], (8, _dot_in_pairs)),
+        "plain": ([frozenset()], (8, _dot_plain)),
     }
-    return [form for form in _FORMS if needs[form]]
-
-
-_chosen = possible_forms()[:1]
-
-
-@contextmanager
-def forced(form: str) -> Any:
-    """Let what is compiled meanwhile use this form."""
-    _chosen.insert(0, form)
-    try:
-        yield
-    finally:
-        _chosen.pop(0)
+)
+"""The lanes of a vector and the product, by form."""
 
 
 class Panel:
@@ -125,8 +107,8 @@ class Panel:
 
     def __init__(self, builder: Any, bits: int) -> None:
         """Take the form that is chosen now."""
-        self.builder, self.bits, self.form = builder, bits, _chosen[0]
-        self.lanes, self.dot = _FORMS[self.form]
+        self.builder, self.bits, self.form = builder, bits, FORMS.chosen
+        self.lanes, self.dot = FORMS.form
         self.words = ir.VectorType(_I32, self.lanes)
         self.floats = ir.VectorType(_FLOAT, self.lanes)
 
@@ -147,6 +129,20 @@ class Panel:
     def fma(self, a: Any, b: Any, c: Any) -> Any:
         """The sum of a product and a vector."""
         return called(self.builder, f"llvm.fma.v{self.lanes}f32", self.floats, a, b, c)
+
+    def add_group(self, sums: Any, dot: Any, scale: Any, least: Any, row: tuple[Any, Any]) -> Any:
+        """The sums with those of a group, whose codes gave `dot`; `least` is for 4 bits.
+
+        `row` is what the codes of the row are worth, and what it adds up to.
+        """
+        worth, total_of_x = row
+        dot = self.builder.sitofp(dot, self.floats)
+        if self.bits == 4:
+            sums = self.fma(least, total_of_x, sums)
+            return self.fma(scale, self.builder.fmul(dot, worth), sums)
+        below = each_lane(self.floats, -float(OFFSETS[self.bits]))
+        dot = self.fma(dot, worth, self.builder.fmul(below, total_of_x))
+        return self.fma(scale, dot, sums)
 
     def chunks(self, codes: Any, at: Any) -> list[Any]:
         """The codes of a group in bytes: 8 vectors, of as many lanes as the form has."""
@@ -231,6 +227,7 @@ def panel_dots(bits: int, num_rows: int) -> Any:
                 for half in range(halves):
                     at = times(group, 2 * PANEL * halves, 2 * PANEL * half + 2 * lanes * part)
                     scale = builder.fpext(panel.load(scales, at, halves_of_lanes), floats)
+                    least = None
                     if bits == 4:
                         least = builder.fpext(panel.load(leasts, at, halves_of_lanes), floats)
                     for row in range(num_rows):
@@ -239,20 +236,12 @@ def panel_dots(bits: int, num_rows: int) -> Any:
                             where = of_row(row, times(group, GROUP, 4 * s), GROUP)
                             word = panel.spread(panel.load(x, where, _I32), panel.words)
                             dot = panel.dot(builder, bits, dot, unpacked[s], word)
-                        dot = builder.sitofp(dot, floats)
                         where = of_row(row, times(group, 4), 4)
                         worth = panel.spread(panel.load(worths, where, _FLOAT), floats)
                         where = of_row(row, times(group, 4 * halves, 4 * half), 4 * halves)
                         total_of_x = panel.spread(panel.load(sums, where, _FLOAT), floats)
-                        place = totals[part][row]
-                        total = builder.load(place)
-                        if bits == 4:
-                            total = panel.fma(least, total_of_x, total)
-                            total = panel.fma(scale, builder.fmul(dot, worth), total)
-                        else:
-                            below = each_lane(floats, -float(OFFSETS[bits]))
-                            dot = panel.fma(dot, worth, builder.fmul(below, total_of_x))
-                            total = panel.fma(scale, dot, total)
+                        place, own = totals[part][row], (worth, total_of_x)
+                        total = panel.add_group(builder.load(place), dot, scale, least, own)
                         builder.store(total, place)
 
             with cgutils.for_range(builder, num_groups) as loop:

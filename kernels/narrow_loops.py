@@ -10,6 +10,7 @@ from llvmlite import ir
 from numba.core import types as typed_types
 from numba.extending import intrinsic
 
+from longctx.kernels.linear import FEW_ROWS
 from longctx.kernels.narrow_dots import GROUP, PANEL, panel_dots
 
 # numba's own annotations are of the compiler's insides
@@ -40,37 +41,53 @@ def take(typing: Any, counter: Any, count: Any) -> Any:
 
 
 @numba.njit(**_FAST)
-def in_bytes(rows: Any) -> Any:
-    """Returns rows [T, in] in bytes: codes, what those of a group are worth, and sums.
+def room_for(num_tokens: int, count: int, width: int) -> Any:
+    """Returns room for `count` rows in bytes, of which those after `num_tokens` are 0.
 
-    One row stays one, others become 4. The sums are those of groups and of their halves, in the
-    units of the rows.
+    It is the codes, what those of a group are worth, and the sums of groups and of their halves.
     """
-    num_rows, width = rows.shape
-    count = 1 if num_rows == 1 else 4
-    num_groups = width // GROUP
-    codes = np.zeros((count, width), dtype=np.int8)
-    worths = np.zeros((count, num_groups), dtype=np.float32)
-    sums = np.zeros((count, num_groups), dtype=np.float32)
-    halves = np.zeros((count, 2 * num_groups), dtype=np.float32)
-    for t in range(num_rows):
-        for group in range(num_groups):
-            start = group * GROUP
-            most = np.float32(0)
-            for i in range(GROUP):
-                most = max(most, abs(rows[t, start + i]))
-            worth = most / np.float32(127)
-            inverse = np.float32(0) if worth == 0 else np.float32(1) / worth
-            for half in range(2):
-                total = np.int32(0)
-                for i in range(start + half * 16, start + half * 16 + 16):
-                    code = np.int32(np.rint(rows[t, i] * inverse))
-                    codes[t, i] = code
-                    total += code
-                halves[t, 2 * group + half] = np.float32(total) * worth
-            worths[t, group] = worth
-            sums[t, group] = halves[t, 2 * group] + halves[t, 2 * group + 1]
+    groups = width // GROUP
+    codes = np.empty((count, width), dtype=np.int8)
+    worths = np.empty((count, groups), dtype=np.float32)
+    sums = np.empty((count, groups), dtype=np.float32)
+    halves = np.empty((count, 2 * groups), dtype=np.float32)
+    codes[num_tokens:] = 0
+    worths[num_tokens:] = 0
+    sums[num_tokens:] = 0
+    halves[num_tokens:] = 0
     return codes, worths, sums, halves
+
+
+@numba.njit(**_FAST)
+def code_row(row: Any, codes: Any, worths: Any, sums: Any, halves: Any) -> None:
+    """Fill what a row [in] is in bytes; the sums are in the units of the row."""
+    for group in range(len(row) // GROUP):
+        start = group * GROUP
+        most = np.float32(0)
+        for i in range(GROUP):
+            most = max(most, abs(row[start + i]))
+        worth = most / np.float32(127)
+        inverse = np.float32(0) if worth == 0 else np.float32(1) / worth
+        for half in range(2):
+            total = np.int32(0)
+            for i in range(start + half * 16, start + half * 16 + 16):
+                code = np.int32(np.rint(row[i] * inverse))
+                codes[i] = code
+                total += code
+            halves[2 * group + half] = np.float32(total) * worth
+        worths[group] = worth
+        sums[group] = halves[2 * group] + halves[2 * group + 1]
+
+
+@numba.njit(**_FAST)
+def in_bytes(rows: Any) -> Any:
+    """Returns rows [T, in] in bytes, as in `room_for`; one row stays one, others become 4."""
+    num_rows, width = rows.shape
+    found = room_for(num_rows, 1 if num_rows == 1 else FEW_ROWS, width)
+    codes, worths, sums, halves = found
+    for t in range(num_rows):
+        code_row(rows[t], codes[t], worths[t], sums[t], halves[t])
+    return found
 
 
 @numba.njit(**_FAST)
@@ -134,7 +151,7 @@ def _as_float(typing: Any, bits: Any) -> Any:
 
 
 @numba.njit(**_FAST)
-def exp(x: Any) -> Any:
+def _exp(x: Any) -> Any:
     """Returns e^x to 1e-7 of it, in steps that a processor takes for many at once."""
     x = min(max(x, np.float32(-87)), np.float32(88)) * np.float32(1.4426950408889634)
     whole = np.floor(x)
@@ -147,16 +164,31 @@ def exp(x: Any) -> Any:
 
 
 @numba.njit(**_FAST)
+def norm_row(x: Any, weight: Any, eps: Any, row: Any) -> None:
+    """Fill a row with x [in] at mean square 1, times the weight [in]; x itself without a weight."""
+    factor = np.float32(1)
+    if len(weight):
+        total = np.float32(0)
+        for i in range(len(x)):
+            total += x[i] * x[i]
+        factor = np.float32(1) / np.sqrt(total / np.float32(len(x)) + np.float32(eps))
+    for i in range(len(x)):
+        row[i] = x[i] * factor * weight[i] if len(weight) else x[i]
+
+
+@numba.njit(**_FAST)
+def gate_row(gates: Any, ups: Any, row: Any) -> None:
+    """Fill a row with SiLU(gate) * up."""
+    for i in range(len(row)):
+        row[i] = gates[i] / (np.float32(1) + _exp(-gates[i])) * ups[i]
+
+
+@numba.njit(**_FAST)
 def _normed(x: Any, weight: Any, eps: Any) -> Any:
     """Returns rows x [T, in] of mean square 1, times the weight [in]."""
     rows = np.empty_like(x)
     for t in range(len(x)):
-        total = np.float32(0)
-        for i in range(x.shape[1]):
-            total += x[t, i] * x[t, i]
-        factor = np.float32(1) / np.sqrt(total / np.float32(x.shape[1]) + np.float32(eps))
-        for i in range(x.shape[1]):
-            rows[t, i] = x[t, i] * factor * weight[i]
+        norm_row(x[t], weight, eps, rows[t])
     return rows
 
 
@@ -183,9 +215,7 @@ def multiply(table: Any, x: Any, bias: Any, norm: Any, eps: float, num_threads: 
 
     Rows are normed first, unless the norm is empty; so may the bias be.
     """
-    if len(norm):
-        x = _normed(x, norm, eps)
-    out = _products(table, in_bytes(x), len(x), num_threads)
+    out = _products(table, in_bytes(_normed(x, norm, eps)), len(x), num_threads)
     if len(bias):
         for t in range(len(out)):
             for i in range(out.shape[1]):
@@ -202,7 +232,5 @@ def swiglu(
     start = gate_up[0, 3] * PANEL
     rows = np.empty((len(x), mlp_size), dtype=np.float32)
     for t in range(len(x)):
-        gates, ups = both[t, :start], both[t, start:]
-        for i in range(mlp_size):
-            rows[t, i] = gates[i] / (np.float32(1) + exp(-gates[i])) * ups[i]
+        gate_row(both[t], both[t, start:], rows[t])
     return _products(down, in_bytes(rows), len(x), num_threads)

@@ -8,7 +8,7 @@ import numba
 import numpy as np
 
 from longctx.kernels.narrow_dots import GROUP, PANEL
-from longctx.kernels.narrow_loops import exp, take
+from longctx.kernels.narrow_loops import code_row, gate_row, norm_row, room_for, take
 from longctx.kernels.narrow_tiles import TOKENS, UNPACKED, tiling, unpacking
 
 _FAST: dict[str, Any] = {
@@ -20,75 +20,29 @@ _unpack_four, _unpack_five, _unpack_six, _unpack_eight = map(unpacking, (4, 5, 6
 _four, _five, _six, _eight = map(tiling, (4, 5, 6, 8))
 
 
-@numba.njit(**_FAST)
-def _code(row: Any, codes: Any, worths: Any, sums: Any, halves: Any) -> None:
-    """Fill what a row [in] is in bytes: its codes, what a group's are worth, and its sums."""
-    for group in range(len(row) // GROUP):
-        start = group * GROUP
-        most = np.float32(0)
-        for i in range(GROUP):
-            most = max(most, abs(row[start + i]))
-        worth = most / np.float32(127)
-        inverse = np.float32(0) if worth == 0 else np.float32(1) / worth
-        for half in range(2):
-            total = np.int32(0)
-            for i in range(start + half * 16, start + half * 16 + 16):
-                code = np.int32(np.rint(row[i] * inverse))
-                codes[i] = code
-                total += code
-            halves[2 * group + half] = np.float32(total) * worth
-        worths[group] = worth
-        sums[group] = halves[2 * group] + halves[2 * group + 1]
-
-
-@numba.njit(**_FAST)
-def _empty(num_tokens: int, width: int) -> Any:
-    """Returns room for rows in bytes, in whole tiles; rows that are missing are 0."""
-    count = -(num_tokens // -TOKENS) * TOKENS
-    groups = width // GROUP
-    codes = np.empty((count, width), dtype=np.int8)
-    worths = np.empty((count, groups), dtype=np.float32)
-    sums = np.empty((count, groups), dtype=np.float32)
-    halves = np.empty((count, 2 * groups), dtype=np.float32)
-    codes[num_tokens:] = 0
-    worths[num_tokens:] = 0
-    sums[num_tokens:] = 0
-    halves[num_tokens:] = 0
-    return codes, worths, sums, halves
-
-
 @numba.njit(parallel=True, cache=True, **_FAST)
 def code_rows(x: Any, norm: Any, eps: float) -> Any:
-    """Returns rows x [T, in] in bytes, brought to mean square 1 and times `norm` if it has any."""
+    """Returns rows x [T, in] in bytes, in whole tiles, normed first if there is a norm."""
     num_tokens, width = x.shape
-    codes, worths, sums, halves = _empty(num_tokens, width)
+    found = room_for(num_tokens, -(num_tokens // -TOKENS) * TOKENS, width)
+    codes, worths, sums, halves = found
     for t in numba.prange(num_tokens):
         row = np.empty(width, dtype=np.float32)
-        if len(norm):
-            total = np.float32(0)
-            for i in range(width):
-                total += x[t, i] * x[t, i]
-            factor = np.float32(1) / np.sqrt(total / np.float32(width) + np.float32(eps))
-            for i in range(width):
-                row[i] = x[t, i] * factor * norm[i]
-        else:
-            for i in range(width):
-                row[i] = x[t, i]
-        _code(row, codes[t], worths[t], sums[t], halves[t])
-    return codes, worths, sums, halves
+        norm_row(x[t], norm, eps, row)
+        code_row(row, codes[t], worths[t], sums[t], halves[t])
+    return found
 
 
 @numba.njit(parallel=True, cache=True, **_FAST)
 def code_gated_rows(both: Any, start: int, width: int, num_tokens: int) -> Any:
-    """Returns SiLU(gate) * up in bytes; the ups of a row begin at `start`."""
-    codes, worths, sums, halves = _empty(num_tokens, width)
+    """Returns SiLU(gate) * up in bytes, in whole tiles; the ups of a row begin at `start`."""
+    found = room_for(num_tokens, -(num_tokens // -TOKENS) * TOKENS, width)
+    codes, worths, sums, halves = found
     for t in numba.prange(num_tokens):
         row = np.empty(width, dtype=np.float32)
-        gates, ups = both[t, :width], both[t, start : start + width]
-        for i in range(width):
-            row[i] = gates[i] / (np.float32(1) + exp(-gates[i])) * ups[i]
-        _code(row, codes[t], worths[t], sums[t], halves[t])
-    return codes, worths, sums, halves
+        gate_row(both[t], both[t, start:], row)
+        code_row(row, codes[t], worths[t], sums[t], halves[t])
+    return found
 
 
 @numba.njit(error_model="numpy")

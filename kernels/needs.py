@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from longctx.kernels.blocks import BlockRule, Chosen, free_blocks, in_order, predicted_mass
-from longctx.kernels.budgets import Budget
 from longctx.kernels.coded import Rows
 from longctx.kernels.flash import BLOCK, TILE, Queries
+from longctx.kernels.quotas import Quota
 from longctx.kernels.recall import block_shares, checked_row, is_checked
 
 
@@ -21,7 +21,7 @@ class Needs:
 
     `recalls` [H] is the share of it that goes to what was chosen; `taken` [G] are the Blocks that
     were. For each of W wanted shares `counts` [W, H] are the Blocks, the best predicted first, that
-    it takes, and `let_in` [W, H] says whether the mass of the head's Budget lets so many in.
+    it takes, and `let_in` [W, H] says whether the mass of the head's Quota lets so many in.
     """
 
     recalls: Tensor
@@ -70,17 +70,17 @@ class MeasuringRule:
         found = self.rule.choose(layer, queries, keys, means)
         tile = queries[-1][1] // TILE - 1
         if tile and tile * TILE >= self.first and is_checked(tile):
-            row, budgets = checked_row(tile), self.rule.budgets_of(layer, len(keys))
+            row, quotas = checked_row(tile), self.rule.quotas_of(layer, len(keys))
             mass = predicted_mass(queries, means[:, : tile * TILE // BLOCK])
             shares = block_shares(queries, keys, row, BLOCK)
-            needs = needs_of(self.rule, budgets, mass, shares, found[0].blocks, self.wanted)
+            needs = needs_of(self.rule, quotas, mass, shares, found[0].blocks, self.wanted)
             self.on_needs(layer, tile * TILE + row, needs)
         return found
 
 
 def needs_of(
     rule: BlockRule,
-    budgets: Sequence[Budget],
+    quotas: Sequence[Quota],
     mass: Tensor,
     shares: Tensor,
     chosen: Tensor,
@@ -101,7 +101,7 @@ def needs_of(
     free = mass.gather(-1, order)[:, num_forced:].double()
     # what may be left out, by the number of Blocks that are taken: a choice goes on above it
     out = free.sum(-1, keepdim=True) - torch.cat((torch.zeros(num_groups, 1), free.cumsum(-1)), 1)
-    may_be_out = torch.tensor([[1 - budget.mass] for budget in budgets])
+    may_be_out = torch.tensor([[1 - quota.mass] for quota in quotas])
     # so many Blocks are let in by mass alone
     most = num_forced + (out[:, :-1] > may_be_out).sum(-1)
     short = [(own < share, (gained < share).sum(-1)) for share in wanted]

@@ -61,7 +61,7 @@ def vertical_slash(scores: Tensor, layer: int, rule: VerticalSlashRule) -> Tenso
     columns[:, : rule.sinks], diagonals[:, : rule.window] = float("inf"), float("inf")
     seen = torch.zeros(num_heads, num_queries, num_keys, dtype=torch.bool)
     for head in range(num_heads):
-        vertical, slash = rule.budgets[layer][head] if rule.budgets else (rule.vertical, rule.slash)
+        vertical, slash = rule.quotas[layer][head] if rule.quotas else (rule.vertical, rule.slash)
         seen[head][:, columns[head].topk(min(num_keys, max(vertical, rule.sinks))).indices] = True
         kept = diagonals[head].topk(min(num_keys, max(slash, rule.window))).indices
         for first in range(0, num_queries, TILE):

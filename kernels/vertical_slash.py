@@ -2,7 +2,7 @@
 
 MInference (Jiang et al. 2024, arXiv 2407.02490, section 3.2): the last queries tell which keys are
 attended to from everywhere (columns) and at which distances (diagonals); the heaviest of both are
-kept, as many as each head's budget says. There the last queries are those of the prompt; here they
+kept, as many as each head's quota says. There the last queries are those of the prompt; here they
 are those of each piece of GRID queries, so that nothing depends on where a prompt ends. As there, a
 diagonal is kept by whole Blocks.
 """
@@ -27,7 +27,7 @@ KEY_RUN = 1_024
 class VerticalSlashRule:
     """How many columns and diagonals each head gets.
 
-    `budgets` holds for every layer a pair of both for every head, where they were searched for the
+    `quotas` holds for every layer a pair of both for every head, where they were searched for the
     model; else it is `vertical` and `slash` for all. The first `sinks` columns and the diagonals
     nearer than `window` are always in. Queries before `dense_below` attend to everything.
     """
@@ -38,7 +38,7 @@ class VerticalSlashRule:
     window: int = 100
     last_queries: int = 64
     dense_below: int = 8_192
-    budgets: Sequence[Sequence[tuple[int, int]]] = ()
+    quotas: Sequence[Sequence[tuple[int, int]]] = ()
 
     @property
     def grid(self) -> int:
@@ -55,9 +55,9 @@ class VerticalSlashRule:
         columns, diagonals = estimate(queries, keys, self.last_queries)
         columns[:, : self.sinks] = float("inf")
         diagonals[:, : self.window] = float("inf")
-        budgets = self.budgets[layer] if self.budgets else [(self.vertical, self.slash)] * num_heads
-        lines = _heaviest(columns, [max(v, self.sinks) for v, _ in budgets])
-        slashes = _heaviest(diagonals, [max(s, self.window) for _, s in budgets])
+        quotas = self.quotas[layer] if self.quotas else [(self.vertical, self.slash)] * num_heads
+        lines = _heaviest(columns, [max(v, self.sinks) for v, _ in quotas])
+        slashes = _heaviest(diagonals, [max(s, self.window) for _, s in quotas])
         start = end - queries[-1][2].shape[1]
         return [_chosen_by(lines, slashes, at) for at in range(start, end, TILE)]
 

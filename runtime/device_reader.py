@@ -101,9 +101,9 @@ def load_device_engine(
             "a GPU attends densely or by blocks, and answers densely",
             "leave out --decoding, and take --attention dense, blocks or tri-shape",
         )
-    if rule is not None and rule.budgets is not None:
-        on_notice("tuned budgets are not for a GPU: all heads get the same")
-        rule = replace(rule, budgets=None)
+    if rule is not None and rule.quotas is not None:
+        on_notice("tuned quotas are not for a GPU: all heads get the same")
+        rule = replace(rule, quotas=None)
     if rule is not None and (rule.fidelity is not None or rule.stand_ins or rule.early_layers):
         raise ModelError("fidelity, stand_ins and early_layers are not for a GPU", "leave them out")
     capacity = min(window or config.native_window, config.window)

@@ -274,7 +274,7 @@ def load_engine(
     `device` is "cpu" or "cuda". With `prefixes`, what was read in earlier runs is not read again,
     and what is read now is kept under `label` until the Engine is closed. `on_notice` is told, in a
     sentence, when the model has to run through transformers, when loops are compiled for the first
-    time, when tuned Budgets are used, and when nothing more can be kept.
+    time, when tuned Quotas are used, and when nothing more can be kept.
 
     Raises:
         ModelError: the files are missing or malformed, or no such `numerics`, `sight` or `device`.

@@ -123,7 +123,7 @@ def own_reader(
 ) -> DecoderReader:
     """Returns the own decoder over the memory-mapped weights in `directory`.
 
-    `keeping` says where narrow weights are kept, if anywhere; `on_notice` hears of tuned Budgets.
+    `keeping` says where narrow weights are kept, if anywhere; `on_notice` hears of tuned Quotas.
     """
     config = extend(config, sight.extend, sight.window)
     weights = open_weights(directory)

@@ -1,4 +1,4 @@
-"""Refinement of Budgets: more for heads that are short of attention, less for those with plenty."""
+"""Refinement of Quotas: more for heads that are short of attention, less for those with plenty."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from longctx.kernels.blocks import BlockRule
-from longctx.kernels.budgets import NO_MASS, Budget, Budgets
 from longctx.kernels.flash import BLOCK
+from longctx.kernels.quotas import NO_MASS, Quota, Quotas
 from longctx.runtime.config import ModelConfig
 from longctx.runtime.tune_records import Sample
 
 # The share of rows and heads that may have less than the wanted fidelity.
 QUANTILE = 0.1
-# The least that a Budget is lowered to.
+# The least that a Quota is lowered to.
 FLOOR = 16 * BLOCK
 
 
 def refined(
     rule: BlockRule, samples: Sequence[Sample], config: ModelConfig, fidelity: float, *, lower: bool
 ) -> BlockRule:
-    """Returns the Rule with the Budgets that the samples ask for.
+    """Returns the Rule with the Quotas that the samples ask for.
 
     A head whose low quantile of recall is below the wanted fidelity gets what would have reached
     it. One that has it gets less, with `lower`, if half of what may be lost is not lost with that.
@@ -28,38 +28,38 @@ def refined(
     layers = []
     for layer in range(config.num_layers):
         found = [sample for sample in samples if sample.layer == layer]
-        budgets = rule.budgets_of(layer, config.num_kv_heads)
+        quotas = rule.quotas_of(layer, config.num_kv_heads)
         per_group = config.num_heads // config.num_kv_heads
         layers.append(
             tuple(
-                _refined(budget, found, range(g * per_group, (g + 1) * per_group), fidelity, lower)
-                for g, budget in enumerate(budgets)
+                _refined(quota, found, range(g * per_group, (g + 1) * per_group), fidelity, lower)
+                for g, quota in enumerate(quotas)
             )
         )
-    tuned = Budgets(tuple(layers))
-    return rule if tuned == every_budget(rule, config) else replace(rule, budgets=tuned)
+    tuned = Quotas(tuple(layers))
+    return rule if tuned == every_quota(rule, config) else replace(rule, quotas=tuned)
 
 
 def _refined(
-    budget: Budget, samples: Sequence[Sample], heads: range, fidelity: float, lower: bool
-) -> Budget:
+    quota: Quota, samples: Sequence[Sample], heads: range, fidelity: float, lower: bool
+) -> Quota:
     recall = low_recall(samples, heads)
     if recall is None:
-        return budget
+        return quota
     if recall < fidelity:
         rows = [(s.needed[h], s.needed_let_in[h]) for s in samples for h in heads]
-        most, mass = _enough([count if inside else None for count, inside in rows]), budget.mass
+        most, mass = _enough([count if inside else None for count, inside in rows]), quota.mass
         if most is None:
             # the prediction stops too early: this head takes as many as it may
             most, mass = _enough([count for count, _ in rows]), NO_MASS
         assert most is not None, "every row has a count"
-        return Budget(max(budget.max_keys, most * BLOCK), mass)
+        return Quota(max(quota.max_keys, most * BLOCK), mass)
     least = _enough(
         [s.ample[h] if s.ample_let_in[h] else None for s in samples for h in heads] if lower else []
     )
     if least is None:
-        return budget
-    return replace(budget, max_keys=min(budget.max_keys, max(FLOOR, least * BLOCK)))
+        return quota
+    return replace(quota, max_keys=min(quota.max_keys, max(FLOOR, least * BLOCK)))
 
 
 def low_recall(samples: Sequence[Sample], heads: range) -> float | None:
@@ -76,12 +76,10 @@ def _enough(counts: Sequence[int | None]) -> int | None:
     return ordered[len(ordered) - 1 - int(QUANTILE * len(ordered))]
 
 
-def every_budget(rule: BlockRule, config: ModelConfig) -> Budgets:
-    """Returns the Budget of every KV head of every layer under a Rule."""
+def every_quota(rule: BlockRule, config: ModelConfig) -> Quotas:
+    """Returns the Quota of every KV head of every layer under a Rule."""
     groups = config.num_kv_heads
-    return Budgets(
-        tuple(tuple(rule.budgets_of(layer, groups)) for layer in range(config.num_layers))
-    )
+    return Quotas(tuple(tuple(rule.quotas_of(layer, groups)) for layer in range(config.num_layers)))
 
 
 def mean_keys(samples: Sequence[Sample]) -> float:

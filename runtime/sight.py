@@ -68,7 +68,7 @@ def prefill_rule(
 ) -> Rule | None:
     """Returns the Rule of a prompt's documents, None where they attend densely.
 
-    Blocks have the Budgets that were tuned for the model, unless `max_keys` or `mass` are named;
+    Blocks have the Quotas that were tuned for the model, unless `max_keys` or `mass` are named;
     `on_notice` is told which.
 
     Raises:
@@ -87,7 +87,7 @@ def prefill_rule(
     if name == "dense":
         return None
     if name == "vertical-slash":
-        rule = VerticalSlashRule(budgets=head_budgets(config, directory))
+        rule = VerticalSlashRule(quotas=head_quotas(config, directory))
         return _with_values(rule, values)
     if name == "tri-shape":
         return _with_values(tri_shape(), values)
@@ -99,8 +99,8 @@ def prefill_rule(
     if found is None:
         return blocks
     path, tuned = found
-    on_notice(f"budgets tuned at {tuned.length:,} tokens are used: {path}")
-    return replace(blocks, budgets=tuned.budgets)
+    on_notice(f"quotas tuned at {tuned.length:,} tokens are used: {path}")
+    return replace(blocks, quotas=tuned.quotas)
 
 
 def decode_rule(sight: Sight, config: ModelConfig) -> BlockRule | None:
@@ -117,7 +117,7 @@ def decode_rule(sight: Sight, config: ModelConfig) -> BlockRule | None:
     return _with_values(BlockRule(dense_below=DENSE_BELOW), values)
 
 
-def head_budgets(config: ModelConfig, directory: Path) -> Sequence[Sequence[tuple[int, int]]]:
+def head_quotas(config: ModelConfig, directory: Path) -> Sequence[Sequence[tuple[int, int]]]:
     """Returns the columns and diagonals of every head of every layer, as shipped with the model.
 
     Qwen ships a list of layers, each an object from the number of a head to ["vertical_and_slash",
@@ -135,7 +135,7 @@ def head_budgets(config: ModelConfig, directory: Path) -> Sequence[Sequence[tupl
         return ()
     try:
         return [
-            [_budget(layer[str(head)]) for head in range(config.num_heads)]
+            [_quota(layer[str(head)]) for head in range(config.num_heads)]
             for layer in (listed[index] for index in range(config.num_layers))
         ]
     except (KeyError, IndexError, TypeError, ValueError) as error:
@@ -153,7 +153,7 @@ def _read_list(path: Path) -> Any:
         raise ModelError(f"{path} cannot be read: {error}") from error
 
 
-def _budget(entry: Sequence[Any]) -> tuple[int, int]:
+def _quota(entry: Sequence[Any]) -> tuple[int, int]:
     kind, vertical, slash = entry[:3]
     if kind != "vertical_and_slash":
         raise ValueError(f"a head of type {kind!r}")

@@ -1,8 +1,8 @@
-"""Tuning: Budgets for every KV head of a model, by what checked rows of a real text needed.
+"""Tuning: Quotas for every KV head of a model, by what checked rows of a real text needed.
 
 The Qwen2.5-1M report (arXiv 2501.15383, section on sparsity refinement) raises what heads of low
 attention recall get, at the length that is to be read. Here every checked row also tells how many
-Blocks its heads would have needed, so that one pass over the text finds all Budgets; the next one
+Blocks its heads would have needed, so that one pass over the text finds all Quotas; the next one
 reads with them and confirms, since what earlier layers see changes what later ones look for. The
 rows are those of the second half of the text: half of all tokens, and those that need most.
 """
@@ -34,7 +34,7 @@ from longctx.runtime.numerics import Numerics, choose_numerics
 from longctx.runtime.prefix_keeper import PrefixKeeper
 from longctx.runtime.prefix_store import PrefixStore
 from longctx.runtime.reader import DecoderReader
-from longctx.runtime.refinement import QUANTILE, every_budget, low_recall, mean_keys, refined
+from longctx.runtime.refinement import QUANTILE, every_quota, low_recall, mean_keys, refined
 from longctx.runtime.sight import Sight, prefill_rule
 from longctx.runtime.store import model_at
 from longctx.runtime.tune_records import Sample, TuneRecords
@@ -259,13 +259,13 @@ def _tuned(
     """Returns what came of all passes, the last of them under `rule`."""
     per_group = config.num_heads // config.num_kv_heads
     layers = []
-    for layer, budgets in enumerate(every_budget(rule, config).layers):
+    for layer, quotas in enumerate(every_quota(rule, config).layers):
         first, last = ([s for s in passes[i] if s.layer == layer] for i in (0, -1))
-        heads = [range(g * per_group, (g + 1) * per_group) for g in range(len(budgets))]
+        heads = [range(g * per_group, (g + 1) * per_group) for g in range(len(quotas))]
         layers.append(
             tuple(
                 TunedHead(b.max_keys, b.mass, low_recall(first, at), low_recall(last, at))
-                for b, at in zip(budgets, heads, strict=True)
+                for b, at in zip(quotas, heads, strict=True)
             )
         )
     return Tuned(

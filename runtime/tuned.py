@@ -1,4 +1,4 @@
-"""Tuned Budgets beside a model: the file that `tune` writes and an engine picks up."""
+"""Tuned Quotas beside a model: the file that `tune` writes and an engine picks up."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from longctx.kernels.budgets import Budget, Budgets
 from longctx.kernels.flash import BLOCK
+from longctx.kernels.quotas import Quota, Quotas
 from longctx.runtime.config import ModelConfig
 from longctx.runtime.errors import ModelError
 from longctx.runtime.store import model_at
@@ -25,7 +25,7 @@ FILES = f"tuned-{MODE}-*.json"
 
 @dataclass(frozen=True, slots=True)
 class TunedHead:
-    """A KV head's Budget, and the low quantile of its recalls before tuning and with it.
+    """A KV head's Quota, and the low quantile of its recalls before tuning and with it.
 
     Both are None where no row of its layer was checked.
     """
@@ -60,12 +60,10 @@ class Tuned:
     layers: tuple[tuple[TunedHead, ...], ...]
 
     @property
-    def budgets(self) -> Budgets:
-        """The Budget of every KV head of every layer."""
-        return Budgets(
-            tuple(
-                tuple(Budget(head.max_keys, head.mass) for head in layer) for layer in self.layers
-            )
+    def quotas(self) -> Quotas:
+        """The Quota of every KV head of every layer."""
+        return Quotas(
+            tuple(tuple(Quota(head.max_keys, head.mass) for head in layer) for layer in self.layers)
         )
 
     @property

@@ -71,7 +71,7 @@ def test_it_needs_a_text(run, home, tiny_model_dir):
 
 
 def test_what_was_tuned_is_another_measurement(run, home, arguments, tiny_model_dir, tmp_path):
-    """A record of blocks as they are is not taken for one of blocks with tuned budgets."""
+    """A record of blocks as they are is not taken for one of blocks with tuned quotas."""
     directory = shutil.copytree(tiny_model_dir("qwen2"), tmp_path / "model")
     arguments[arguments.index("--model") + 1] = str(directory)
     arguments[arguments.index("--attention") + 1] = "blocks:sinks=1,window=1,dense_below=0"

@@ -56,7 +56,7 @@ def test_ask_says_that_it_is_used(run, arguments, directory, tmp_path):
     words = ["ask", "note.txt", "-q", "When?", "--model", str(directory), "--max-tokens", "4"]
     code, _, err = run(*words, "--attention", "blocks", "--numerics", "float32")
     assert code == 0, err
-    assert f"budgets tuned at 1,500 tokens are used: {directory}" in err
+    assert f"quotas tuned at 1,500 tokens are used: {directory}" in err
     assert "tuned" not in run(*words, "--numerics", "float32").err
     (directory / "tuned-blocks-1500.json").write_text("{")
     code, out, err = run(*words, "--attention", "blocks", "--numerics", "float32")

@@ -7,9 +7,9 @@ import torch
 
 from longctx.kernels import reference
 from longctx.kernels.blocks import BlockRule, Chosen, block_means, choose_blocks, predicted_mass
-from longctx.kernels.budgets import NO_MASS, Budget, Budgets
 from longctx.kernels.dual_chunk import DualChunk
 from longctx.kernels.flash import BLOCK, TILE
+from longctx.kernels.quotas import NO_MASS, Quota, Quotas
 from longctx.kernels.rope import angles, inverse_frequencies, rotate
 from longctx.kernels.sparse import attend_chosen
 
@@ -126,15 +126,15 @@ def test_the_whole_mass_is_everything():
     assert not math.isnan(float(mass.sum()))
 
 
-def chosen_by_sorting(mass, rule, budgets):
+def chosen_by_sorting(mass, rule, quotas):
     """The same choice with all Blocks in order, the first of equal ones first."""
     seen = torch.zeros(mass.shape, dtype=torch.bool)
     num_blocks = mass.shape[1]
-    for row, (masses, budget) in enumerate(zip(mass.tolist(), budgets, strict=True)):
+    for row, (masses, quota) in enumerate(zip(mass.tolist(), quotas, strict=True)):
         chosen = [n for n in range(num_blocks) if n < rule.sinks or n >= num_blocks - rule.window]
         left = 1 - sum(masses[n] for n in chosen)
         for block in sorted(set(range(num_blocks)) - set(chosen), key=lambda n: (-masses[n], n)):
-            if len(chosen) >= max(1, budget.max_keys // BLOCK) or left <= 1 - budget.mass:
+            if len(chosen) >= max(1, quota.max_keys // BLOCK) or left <= 1 - quota.mass:
                 break
             chosen.append(block)
             left -= masses[block]
@@ -156,21 +156,21 @@ def test_a_choice_without_a_sort_is_that_of_a_sort(num_blocks, ties, rule):
         mass = torch.zeros(3, num_blocks)
         for row, step in enumerate((1, 2, 3)):
             mass[row, ::step] = 2.0**-12
-    budgets = [Budget(rule.max_keys, rule.mass), Budget(1_280, 0.7), Budget(1_920, NO_MASS)]
-    got = choose_blocks(mass, rule, budgets)
-    assert torch.equal(got, chosen_by_sorting(mass, rule, budgets))
+    quotas = [Quota(rule.max_keys, rule.mass), Quota(1_280, 0.7), Quota(1_920, NO_MASS)]
+    got = choose_blocks(mass, rule, quotas)
+    assert torch.equal(got, chosen_by_sorting(mass, rule, quotas))
     # whatever other rows there are, and with however many threads
     threads = torch.get_num_threads()
     try:
         for num_threads in (1, 2):
             torch.set_num_threads(num_threads)
-            for row, budget in enumerate(budgets):
-                alone = choose_blocks(mass[row : row + 1], rule, [budget])
+            for row, quota in enumerate(quotas):
+                alone = choose_blocks(mass[row : row + 1], rule, [quota])
                 assert torch.equal(alone, got[row : row + 1])
     finally:
         torch.set_num_threads(threads)
     plain = choose_blocks(mass, rule)
-    assert torch.equal(plain, chosen_by_sorting(mass, rule, [budgets[0]] * 3))
+    assert torch.equal(plain, chosen_by_sorting(mass, rule, [quotas[0]] * 3))
 
 
 def test_stand_ins_are_the_next_best():
@@ -189,24 +189,24 @@ def test_stand_ins_are_the_next_best():
     assert stood[1].nonzero()[:, 0].tolist() == [1, 2]
 
 
-def test_each_head_of_each_layer_has_its_budget():
+def test_each_head_of_each_layer_has_its_quota():
     q, keys, _ = random_qkv(4, 2, TILE, 40 * BLOCK + TILE, 16)
     views, means = [(0, keys.shape[1], q)], block_means(keys)
-    layers = ((Budget(640, NO_MASS), Budget(1_280, NO_MASS)), (Budget(64, 0.5), Budget(640, 0.0)))
-    rule = BlockRule(sinks=1, window=2, budgets=Budgets(layers))
+    layers = ((Quota(640, NO_MASS), Quota(1_280, NO_MASS)), (Quota(64, 0.5), Quota(640, 0.0)))
+    rule = BlockRule(sinks=1, window=2, quotas=Quotas(layers))
     assert rule.choose(0, views, keys, means)[0].blocks.sum(-1).tolist() == [10, 20]
     assert rule.choose(1, views, keys, means)[0].blocks.sum(-1).tolist() == [3, 3]
-    faithful = BlockRule(sinks=1, window=2, budgets=Budgets(layers), fidelity=1.0)
+    faithful = BlockRule(sinks=1, window=2, quotas=Quotas(layers), fidelity=1.0)
     q, keys, _ = random_qkv(4, 2, 4 * TILE, 40 * BLOCK + 4 * TILE, 16)
     views, means = [(0, keys.shape[1], q)], block_means(keys)
     for chosen in faithful.choose(1, views, keys, means):
         assert chosen.blocks.sum() > 2 * 38
 
 
-def test_budgets_are_named_by_what_they_hold():
-    some = Budgets(((Budget(640, 0.9),),))
-    assert repr(some) == repr(Budgets(((Budget(640, 0.9),),))) == f"Budgets({some.digest})"
-    others = [((Budget(704, 0.9),),), ((Budget(640, 0.8),),), ((Budget(640, 0.9),),) * 2]
-    assert len({repr(some), *(repr(Budgets(layers)) for layers in others)}) == 4
-    assert some.digest in repr(BlockRule(budgets=some))
-    assert hash(BlockRule(budgets=some)) == hash(BlockRule(budgets=Budgets(some.layers)))
+def test_quotas_are_named_by_what_they_hold():
+    some = Quotas(((Quota(640, 0.9),),))
+    assert repr(some) == repr(Quotas(((Quota(640, 0.9),),))) == f"Quotas({some.digest})"
+    others = [((Quota(704, 0.9),),), ((Quota(640, 0.8),),), ((Quota(640, 0.9),),) * 2]
+    assert len({repr(some), *(repr(Quotas(layers)) for layers in others)}) == 4
+    assert some.digest in repr(BlockRule(quotas=some))
+    assert hash(BlockRule(quotas=some)) == hash(BlockRule(quotas=Quotas(some.layers)))

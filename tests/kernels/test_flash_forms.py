@@ -8,9 +8,9 @@ import sys
 import numpy as np
 import pytest
 
-from longctx.kernels import flash_forms
+from longctx.kernels import forms
 from longctx.kernels.flash import has_bfloat16_products, has_flash
-from longctx.kernels.flash_forms import BLOCK, possible_forms
+from longctx.kernels.flash_forms import BLOCK, FORMS
 
 PROCESSORS = {"avx512bf16": "znver4", "avx2": "znver3"}
 PRODUCTS = {"avx512bf16": "vdpbf16ps", "avx2": "vfmadd231ps"}
@@ -18,8 +18,8 @@ COMPILED = """
 import sys
 from numba import njit
 from numba.types import CPointer, float32, int64, uint32, void
-from longctx.kernels.flash_forms import forced
-with forced(sys.argv[1]):
+from longctx.kernels.flash_forms import FORMS
+with FORMS.forced(sys.argv[1]):
     from longctx.kernels.flash_layout import lay_out
     from longctx.kernels.flash_vectors import gather, score, weigh
     words, floats = CPointer(uint32), CPointer(float32)
@@ -45,13 +45,13 @@ print(*tile.inspect_asm().values())
     ],
 )
 def test_a_form_is_possible_where_its_instructions_are(features, expected, monkeypatch):
-    monkeypatch.setattr(flash_forms.binding, "get_host_cpu_features", lambda: features)
-    assert possible_forms() == expected
+    monkeypatch.setattr(forms.binding, "get_host_cpu_features", lambda: features)
+    assert FORMS.possible() == expected
 
 
 def test_what_is_possible_here():
-    assert has_flash() == bool(possible_forms())
-    assert has_bfloat16_products() == ("avx512bf16" in possible_forms())
+    assert has_flash() == bool(FORMS.possible())
+    assert has_bfloat16_products() == ("avx512bf16" in FORMS.possible())
 
 
 @pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="forms of x86")

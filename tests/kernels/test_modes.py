@@ -16,7 +16,7 @@ CHUNKS = DualChunk(768, 256, 768)
 BLOCKS = BlockRule(max_keys=384, mass=0.7, sinks=1, window=2, dense_below=0)
 LINES = VerticalSlashRule(vertical=40, slash=60, sinks=3, window=9, dense_below=0)
 BY_HEAD = VerticalSlashRule(
-    dense_below=0, sinks=2, window=5, budgets=[[], [(5, 90), (70, 6), (30, 30), (1, 1)]]
+    dense_below=0, sinks=2, window=5, quotas=[[], [(5, 90), (70, 6), (30, 30), (1, 1)]]
 )
 RULES = {
     "blocks": BLOCKS,

@@ -85,7 +85,7 @@ def test_products_are_those_of_the_widened_matrix(num_rows, width, num_tokens, b
     check_products(multiply(stack([matrix]), x)[0], widen(matrix), x)
 
 
-@pytest.mark.parametrize("form", narrow_dots.possible_forms())
+@pytest.mark.parametrize("form", narrow_dots.FORMS.possible())
 @pytest.mark.parametrize("bits", BITS)
 @pytest.mark.parametrize("num_rows", [1, 4])
 def test_every_form_of_the_product_is_exact(form, bits, num_rows):
@@ -93,7 +93,7 @@ def test_every_form_of_the_product_is_exact(form, bits, num_rows):
     x = gaussian(num_rows, 224, seed=1)
     # the largest codes of all: sums in 16 bits have no room for them
     x[:, :64], matrix.data[:, 64:320] = 1.0, 255
-    with narrow_dots.forced(form):
+    with narrow_dots.FORMS.forced(form):
         dots = narrow_dots.panel_dots(bits, num_rows)
 
         @numba.njit
@@ -116,7 +116,7 @@ def test_every_form_of_the_product_is_exact(form, bits, num_rows):
     check_products(torch.from_numpy(out * units), widen(matrix), x)
 
 
-@pytest.mark.parametrize("form", narrow_dots.possible_forms())
+@pytest.mark.parametrize("form", narrow_dots.FORMS.possible())
 @pytest.mark.parametrize("bits", BITS)
 def test_every_form_of_a_tile_is_exact(form, bits):
     width, num_groups = 224, 224 // GROUP
@@ -124,7 +124,7 @@ def test_every_form_of_a_tile_is_exact(form, bits):
     x = gaussian(TOKENS, width, seed=1)
     # the largest sums of all, of either sign
     x[:2, :64], x[2:, :64], matrix.data[:, 64:320] = 1.0, -1.0, 255
-    with narrow_dots.forced(form):
+    with narrow_dots.FORMS.forced(form):
         unpack, tile = unpacking(bits), tiling(bits)
 
         @numba.njit

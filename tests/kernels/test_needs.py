@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from longctx.kernels.blocks import BlockRule, block_means, choose_blocks, predicted_mass
-from longctx.kernels.budgets import NO_MASS, Budget, Budgets
 from longctx.kernels.flash import BLOCK, TILE
 from longctx.kernels.needs import MeasuringRule, needs_of
+from longctx.kernels.quotas import NO_MASS, Quota, Quotas
 from longctx.kernels.recall import block_shares, checked_row, recall
 from longctx.kernels.sparse import attend_tiles
 
@@ -29,19 +29,19 @@ def test_so_many_blocks_are_enough_and_one_less_is_not(num_blocks, mass):
     end = num_blocks * BLOCK + TILE
     views, keys, _, means = case(end, TILE)
     rule = BlockRule(max_keys=256, mass=mass, sinks=1, window=1, dense_below=0)
-    budgets = [Budget(256, mass), Budget(384, mass)]
+    quotas = [Quota(256, mass), Quota(384, mass)]
     predicted = predicted_mass(views, means[:, :num_blocks])
-    chosen = choose_blocks(predicted, rule, budgets)
+    chosen = choose_blocks(predicted, rule, quotas)
     wanted = (0.2, 0.6, 0.95, 1.0)
     shares = block_shares(views, keys, 70, BLOCK)
-    needs = needs_of(rule, budgets, predicted, shares, chosen, wanted)
+    needs = needs_of(rule, quotas, predicted, shares, chosen, wanted)
     assert needs.taken.tolist() == chosen.sum(-1).tolist()
     expected = recall(views, keys, 70, chosen.repeat_interleave(BLOCK, 1))
     torch.testing.assert_close(needs.recalls, expected, atol=1e-5, rtol=1e-5)
 
     def reached(count, mass):
-        """The recall of each head, and the Blocks of each KV head, with such a Budget."""
-        blocks = choose_blocks(predicted, rule, [Budget(count * BLOCK, mass)] * G)
+        """The recall of each head, and the Blocks of each KV head, with such a Quota."""
+        blocks = choose_blocks(predicted, rule, [Quota(count * BLOCK, mass)] * G)
         return recall(views, keys, 70, blocks.repeat_interleave(BLOCK, 1)), blocks.sum(-1)
 
     for row, share in enumerate(wanted[:-1]):
@@ -51,7 +51,7 @@ def test_so_many_blocks_are_enough_and_one_less_is_not(num_blocks, mass):
             assert reached(max(count, 2), NO_MASS)[0][head] >= share - 1e-5
             if count > 2:
                 assert reached(count - 1, NO_MASS)[0][head] < share + 1e-5
-            # with the mass of the Budget as many are taken, or fewer if it does not let them in
+            # with the mass of the Quota as many are taken, or fewer if it does not let them in
             taken = int(reached(max(count, 1), mass)[1][head * G // H])
             assert (taken >= count) == let_in
     assert (needs.counts[-1] <= num_blocks).all()
@@ -59,8 +59,8 @@ def test_so_many_blocks_are_enough_and_one_less_is_not(num_blocks, mass):
 
 def test_a_rule_that_measures_reads_and_is_named_alike():
     views, keys, values, means = case(2_048, 1_024)
-    budgets = Budgets(((Budget(256, 0.9), Budget(512, NO_MASS)),))
-    rule = BlockRule(sinks=1, window=1, dense_below=256, stand_ins=0, budgets=budgets)
+    quotas = Quotas(((Quota(256, 0.9), Quota(512, NO_MASS)),))
+    rule = BlockRule(sinks=1, window=1, dense_below=256, stand_ins=0, quotas=quotas)
     found, recalls = {}, {}
     measuring = MeasuringRule(
         rule, 1_250, (0.5, 0.9), lambda layer, position, needs: found.__setitem__(position, needs)

@@ -124,7 +124,7 @@ def test_a_device_that_cannot_be_used_is_refused(monkeypatch):
         check_device("cuda")
 
 
-def test_tuned_budgets_are_left_out_with_a_notice(tiny_model_dir, tmp_path, monkeypatch):
+def test_tuned_quotas_are_left_out_with_a_notice(tiny_model_dir, tmp_path, monkeypatch):
     directory = shutil.copytree(tiny_model_dir("qwen2"), tmp_path / "model")
     head = TunedHead(640, 0.9, 0.5, 0.9)
     digest = model_at(directory).digest
@@ -142,7 +142,7 @@ def test_tuned_budgets_are_left_out_with_a_notice(tiny_model_dir, tmp_path, monk
     place = torch.device("cpu"), 1_024, "auto", Sight("blocks")
     load_device_engine(config, directory, *place, notices.append)
     assert rules == [BlockRule()]
-    assert notices == ["tuned budgets are not for a GPU: all heads get the same"]
+    assert notices == ["tuned quotas are not for a GPU: all heads get the same"]
 
 
 def test_what_is_said_of_the_gpu_path_is_what_was_measured(request):

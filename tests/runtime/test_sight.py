@@ -13,7 +13,7 @@ from longctx.runtime.config import load_config
 from longctx.runtime.engine import load_engine
 from longctx.runtime.errors import ModelError
 from longctx.runtime.reader import DecoderReader
-from longctx.runtime.sight import Sight, decode_rule, head_budgets, prefill_rule
+from longctx.runtime.sight import Sight, decode_rule, head_quotas, prefill_rule
 
 MODES = (
     "blocks:max_keys=256,mass=0.9,sinks=1,window=2,dense_below=256",
@@ -177,25 +177,25 @@ def test_what_cannot_be_is_named(directory, sight, said):
         prefill_rule(sight, load_config(directory), directory)
 
 
-def test_budgets_shipped_with_a_model_are_read(directory, tmp_path):
+def test_quotas_shipped_with_a_model_are_read(directory, tmp_path):
     """A file of its own, as Qwen ships it, or a part of config.json."""
     path = shutil.copytree(directory, tmp_path / "model")
     config = load_config(path)
-    assert head_budgets(config, path) == ()
+    assert head_quotas(config, path) == ()
     layer = {str(head): ["vertical_and_slash", 10 + head, 20, 0.9] for head in range(4)}
     shipped = path / "sparse_attention_config.json"
     shipped.write_text(json.dumps([layer] * 3))
     rule = prefill_rule(Sight("vertical-slash"), config, path)
-    assert rule.budgets[2] == [(10, 20), (11, 20), (12, 20), (13, 20)]
+    assert rule.quotas[2] == [(10, 20), (11, 20), (12, 20), (13, 20)]
     shipped.write_text(json.dumps([layer] * 2))
     with pytest.raises(ModelError, match="4 heads of 3 layers"):
-        head_budgets(config, path)
+        head_quotas(config, path)
     raw = json.loads((path / "config.json").read_text())
     raw["dual_chunk_attention_config"] = {
         "chunk_size": 768, "local_size": 256, "sparse_attention_config": [layer] * 3
     }  # fmt: skip
     (path / "config.json").write_text(json.dumps(raw))
-    assert head_budgets(load_config(path), path) == rule.budgets
+    assert head_quotas(load_config(path), path) == rule.quotas
 
 
 def test_a_foreign_model_has_no_modes(tiny_model_dir, tmp_path):

@@ -1,4 +1,4 @@
-"""Budgets tuned on a tiny random model: found, confirmed, kept, gone on with, used, refused."""
+"""Quotas tuned on a tiny random model: found, confirmed, kept, gone on with, used, refused."""
 
 import json
 import shutil
@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from longctx.kernels.blocks import BlockRule
-from longctx.kernels.budgets import NO_MASS
 from longctx.kernels.flash import BLOCK
+from longctx.kernels.quotas import NO_MASS
 from longctx.runtime.config import load_config
 from longctx.runtime.engine import load_engine, origin_of
 from longctx.runtime.errors import ModelError
@@ -207,16 +207,16 @@ def test_an_engine_reads_with_what_was_tuned(tuned_model):
     notices = []
     sight = Sight("blocks:dense_below=512,sinks=1,window=2")
     engine = load_engine(directory, numerics="float32", sight=sight, on_notice=notices.append)
-    assert notices == [f"budgets tuned at {LENGTH:,} tokens are used: {path}"]
-    assert engine.reader.decoder.rule.budgets == tuned.budgets
+    assert notices == [f"quotas tuned at {LENGTH:,} tokens are used: {path}"]
+    assert engine.reader.decoder.rule.quotas == tuned.quotas
     engine.step_size = 2_048
     list(engine.generate(ids_of(LENGTH - 1), max_tokens=1))
     measured = sorted(engine.meter.recalls)
     assert measured[len(measured) // 10] > 0.55
-    # what its own values say is not overruled, and other modes have no such budgets
+    # what its own values say is not overruled, and other modes have no such quotas
     for attention in ("blocks:max_keys=512", "blocks:mass=0.5", "tri-shape", "dense"):
         engine = load_engine(directory, numerics="float32", sight=Sight(attention))
-        assert getattr(engine.reader.decoder.rule, "budgets", None) is None
+        assert getattr(engine.reader.decoder.rule, "quotas", None) is None
 
 
 def test_what_was_tuned_is_causal(tuned_model):
@@ -233,7 +233,7 @@ def test_what_was_tuned_is_causal(tuned_model):
         torch.testing.assert_close(one[:, :3_968], two[:, :3_968], atol=1e-5, rtol=1e-5)
 
 
-def test_stored_prefixes_are_named_by_their_budgets(tuned_model, original, tmp_path):
+def test_stored_prefixes_are_named_by_their_quotas(tuned_model, original, tmp_path):
     directory, path, tuned = tuned_model
     store, ids = PrefixStore(tmp_path / "prefixes", 10**9), ids_of(3_000)
     sight = Sight("blocks:dense_below=512,sinks=1,window=2")
@@ -258,7 +258,7 @@ def test_stored_prefixes_are_named_by_their_budgets(tuned_model, original, tmp_p
     assert read() == 2_048
     config = load_config(directory)
     reader = own_reader(config, directory, None, choose_numerics("float32"), sight)
-    assert tuned.budgets.digest in origin_of(reader, directory).settings
+    assert tuned.quotas.digest in origin_of(reader, directory).settings
 
 
 def test_the_file_is_no_part_of_the_model(directory):

@@ -1,0 +1,51 @@
+"""The forms that a compiled loop comes in, and which of them this processor can run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+from llvmlite import binding
+
+T = TypeVar("T")
+
+Features = Sequence[frozenset[str]]
+"""What a form needs of a processor, in LLVM's names: all of any one of these."""
+
+
+@dataclass(frozen=True, slots=True)
+class Forms(Generic[T]):
+    """Forms by name, the fastest first, each with what it needs."""
+
+    table: Mapping[str, tuple[Features, T]]
+    _forced: list[str] = field(default_factory=list)
+
+    def possible(self) -> list[str]:
+        """Returns the names of those that this processor can run, the fastest first."""
+        has = {name for name, there in binding.get_host_cpu_features().items() if there}
+        return [
+            name
+            for name, (needs, _) in self.table.items()
+            if any(features <= has for features in needs)
+        ]
+
+    @property
+    def chosen(self) -> str:
+        """The name of the form that loops are compiled in."""
+        return self._forced[-1] if self._forced else self.possible()[0]
+
+    @property
+    def form(self) -> T:
+        """The form that loops are compiled in."""
+        return self.table[self.chosen][1]
+
+    @contextmanager
+    def forced(self, name: str) -> Iterator[None]:
+        """Let what is imported and compiled meanwhile use this form."""
+        self._forced.append(name)
+        try:
+            yield
+        finally:
+            self._forced.pop()
