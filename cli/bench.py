@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from longctx.cli.failure import UsageFault
-from longctx.cli.options import Extend, Format
+from longctx.cli.options import Extend, Format, Quiet, Verbose
 
 if TYPE_CHECKING:
     from longctx.cli.fidelity import Trial
@@ -96,10 +96,8 @@ def bench(
         typer.Option(help="Draw the figures as PNG (needs matplotlib).", metavar="FILE"),
     ] = None,
     form: Annotated[Format, typer.Option("--format", help="Form of the result.")] = Format.text,
-    quiet: Annotated[bool, typer.Option("--quiet", help="No progress and no notes.")] = False,
-    verbose: Annotated[
-        bool, typer.Option("-v", "--verbose", help="Show the traceback of a fault.")
-    ] = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> int:
     """Measure prefill, decoding, memory or fidelity on this machine.
 
@@ -120,6 +118,7 @@ def bench(
     from longctx.cli.render import as_json
     from longctx.cli.screen import Screen
     from longctx.cli.settings import read_settings
+    from longctx.cli.texts import library_text, read_texts
     from longctx.runtime.bench import Setting, machine, run_apart
     from longctx.runtime.fidelity_run import Effort
 
@@ -152,9 +151,7 @@ def bench(
         )
     base = Setting(
         directory=str(found.directory),
-        text="".join(path.read_text(encoding="utf-8", errors="replace") for path in text)
-        if text
-        else library_text(),
+        text="".join(read_texts(text, "")) if text else library_text(),
         num_tokens=0,
         num_written=WRITTEN[what],
         kv8=kv8,
@@ -237,14 +234,6 @@ def numbers(text: str, option: str) -> list[int]:
             f"{option} holds {wrong[0]!r}, expected numbers with commas", f"{option} 512,2048"
         )
     return [int(word) for word in words]
-
-
-def library_text() -> str:
-    """The modules of Python's own library, in order: real text that every machine has."""
-    folder = Path(statistics.__file__).parent
-    return "".join(
-        path.read_text(encoding="utf-8", errors="replace") for path in sorted(folder.glob("*.py"))
-    )
 
 
 def row(what: What, setting: Setting, runs: list[Measured]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from longctx.cli.failure import UsageFault
-from longctx.cli.options import Format
+from longctx.cli.options import Format, Quiet, Verbose
 
 if TYPE_CHECKING:
     from longctx.cli.screen import Screen
@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
 Name = Annotated[str, typer.Argument(help="A name from `longctx cache ls`.", metavar="NAME")]
 Form = Annotated[Format, typer.Option("--format", help="Form of the result.")]
-Quiet = Annotated[bool, typer.Option("--quiet", help="No progress and no notes.")]
-Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Show the traceback of a fault.")]
 
 _NAME_CHARACTERS = 8
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from longctx.cli.failure import UsageFault, tell_failure
-from longctx.cli.options import ModelOptions, OutputOptions, Paths, SourceOptions
+from longctx.cli.options import ModelOptions, OutputOptions, Paths, Quiet, SourceOptions
 
 if TYPE_CHECKING:
     from longctx.cli.chat_record import Record
@@ -30,7 +30,7 @@ def chat(
     resume: Annotated[
         bool, typer.Option("--continue", help="Go on with the last conversation, or with NAME.")
     ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", help="No progress and no notes.")] = False,
+    quiet: Quiet = False,
     verbose: Annotated[
         bool, typer.Option("-v", "--verbose", help="Timings, and the traceback of a fault.")
     ] = False,

@@ -7,14 +7,12 @@ from typing import Annotated
 
 import typer
 
-from longctx.cli.options import Format
+from longctx.cli.options import Format, Verbose
 
 
 def doctor(
     form: Annotated[Format, typer.Option("--format", help="Form of the result.")] = Format.text,
-    verbose: Annotated[
-        bool, typer.Option("-v", "--verbose", help="Show the traceback of a fault.")
-    ] = False,
+    verbose: Verbose = False,
 ) -> int:
     """Show what this machine has, and what longctx makes of it."""
     from longctx.cli.model import model_name

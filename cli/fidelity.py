@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from longctx.cli.failure import UsageFault
+from longctx.cli.texts import read_texts
 
 if TYPE_CHECKING:
     from longctx.cli.progress import Progress
@@ -41,14 +42,10 @@ def read_books(paths: Sequence[Path]) -> list[Book]:
     from longctx.runtime.fidelity_run import Book
     from longctx.runtime.fidelity_tasks import language_of
 
-    if not paths:
-        raise UsageFault(
-            "bench fidelity puts questions into a real text", "name one or more: --text book.txt"
-        )
-    books = []
-    for path in paths:
-        text = path.read_text(encoding="utf-8", errors="replace")
-        books.append(Book(path.name, text, language_of(text)))
+    texts = read_texts(paths, "bench fidelity puts questions into a real text")
+    books = [
+        Book(path.name, text, language_of(text)) for path, text in zip(paths, texts, strict=True)
+    ]
     if len({book.name for book in books}) < len(books):
         raise UsageFault("two of the --text files have the same name, expected different ones")
     return books

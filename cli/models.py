@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from longctx.cli.options import Format
+from longctx.cli.options import Format, Quiet, Verbose
 
 if TYPE_CHECKING:
     from longctx.cli.screen import Screen
@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
 Name = Annotated[str, typer.Argument(help="A name from `longctx models list`.", metavar="NAME")]
 Form = Annotated[Format, typer.Option("--format", help="Form of the result.")]
-Quiet = Annotated[bool, typer.Option("--quiet", help="No progress and no notes.")]
-Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Show the traceback of a fault.")]
 
 
 def list_models(form: Form = Format.text, verbose: Verbose = False) -> int:

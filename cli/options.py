@@ -70,6 +70,8 @@ class Extend(StrEnum):
     yarn = "yarn"
 
 
+Quiet = Annotated[bool, typer.Option("--quiet", help="No progress and no notes.")]
+Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Show the traceback of a fault.")]
 Paths = Annotated[
     list[str] | None,
     typer.Argument(help="Files, directories, globs, or - for stdin.", show_default=False),
@@ -180,7 +182,7 @@ class OutputOptions:
     manifest: Annotated[
         bool, typer.Option("--manifest", help="Show what is in, what is out and why.")
     ] = False
-    quiet: Annotated[bool, typer.Option("--quiet", help="No progress and no notes.")] = False
+    quiet: Quiet = False
     verbose: Annotated[
         bool, typer.Option("-v", "--verbose", help="Timings, and the traceback of a fault.")
     ] = False

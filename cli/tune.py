@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from longctx.cli.failure import UsageFault
-from longctx.cli.options import Extend, Format, ModelOptions, Numerics
+from longctx.cli.options import Extend, Format, ModelOptions, Numerics, Quiet, Verbose
 
 if TYPE_CHECKING:
     from longctx.runtime.tuned import Tuned
@@ -47,10 +45,8 @@ def tune(
         bool, typer.Option("--no-cache", help="Keep nothing read: a stopped run reads all again.")
     ] = False,
     form: Annotated[Format, typer.Option("--format", help="Form of the result.")] = Format.text,
-    quiet: Annotated[bool, typer.Option("--quiet", help="No progress and no notes.")] = False,
-    verbose: Annotated[
-        bool, typer.Option("-v", "--verbose", help="Show the traceback of a fault.")
-    ] = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> int:
     """Find how much each head of a model must attend to at a length.
 
@@ -67,6 +63,7 @@ def tune(
     from longctx.cli.progress import open_progress
     from longctx.cli.screen import Screen
     from longctx.cli.settings import read_settings
+    from longctx.cli.texts import read_texts
     from longctx.runtime import tune as tuning
     from longctx.runtime.tokenizer import Tokenizer
 
@@ -74,7 +71,7 @@ def tune(
     screen = Screen(settings, quiet=quiet, verbose=verbose)
     progress = open_progress(screen)
     options = ModelOptions(model=model, extend=extend, numerics=numerics, no_cache=no_cache)
-    content = read_texts(text or [])
+    content = "".join(read_texts(text or [], "tune measures on a real text"))
     found = open_model(settings.root, model, options, length, progress)
     if threads is not None:
         import torch
@@ -97,19 +94,6 @@ def tune(
     else:
         screen.write(report(found.name, path, tuned))
     return 0
-
-
-def read_texts(paths: Sequence[Path]) -> str:
-    """The text of all files, one after another.
-
-    Raises:
-        UsageFault: none is named, or one of them is no file.
-    """
-    if not paths:
-        raise UsageFault("tune measures on a real text", "name one or more: --text book.txt")
-    if missing := [path for path in paths if not path.is_file()]:
-        raise UsageFault(f"--text {str(missing[0])!r} is no file", "name one that is there")
-    return "".join(path.read_text(encoding="utf-8", errors="replace") for path in paths)
 
 
 def report(name: str, path: Path, tuned: Tuned) -> str:

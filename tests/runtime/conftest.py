@@ -1,9 +1,13 @@
-"""Tiny GGUF files, written the way llama.cpp's converter writes them."""
+"""A tiny model with room, and GGUF files written the way llama.cpp's converter writes them."""
 
 import json
 import re
+import shutil
 
 import pytest
+
+# Several Steps, and several nodes of a stored Prefix.
+WINDOW = 8_192
 
 NAMES = {
     "model.embed_tokens": "token_embd",
@@ -107,3 +111,13 @@ def write_gguf():
         return path
 
     return write
+
+
+@pytest.fixture(scope="session")
+def roomy_model_dir(tiny_model_dir, tmp_path_factory):
+    """A tiny model whose window holds several Steps."""
+    path = tmp_path_factory.mktemp("roomy") / "tiny"
+    shutil.copytree(tiny_model_dir("qwen2"), path)
+    config = json.loads((path / "config.json").read_text())
+    (path / "config.json").write_text(json.dumps(config | {"max_position_embeddings": WINDOW}))
+    return path

@@ -1,6 +1,5 @@
 """What was read in one process is not read again in the next, and the answers are the same."""
 
-import json
 import os
 import shutil
 import stat
@@ -19,17 +18,11 @@ from longctx.runtime.reader import own_reader
 from longctx.runtime.sight import Sight
 
 SPARSE = "blocks:max_keys=256,mass=0.9,sinks=1,window=2,dense_below=256"
-WINDOW = 8_192
 
 
-@pytest.fixture(scope="module")
-def directory(tiny_model_dir, tmp_path_factory):
-    """A tiny model with room for several nodes."""
-    path = tmp_path_factory.mktemp("long") / "tiny"
-    shutil.copytree(tiny_model_dir("qwen2"), path)
-    config = json.loads((path / "config.json").read_text())
-    (path / "config.json").write_text(json.dumps(config | {"max_position_embeddings": WINDOW}))
-    return path
+@pytest.fixture
+def directory(roomy_model_dir):
+    return roomy_model_dir
 
 
 @pytest.fixture

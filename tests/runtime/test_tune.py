@@ -22,31 +22,20 @@ from longctx.runtime.tune import Target, tune
 from longctx.runtime.tune_records import Sample, TuneRecords
 from longctx.runtime.tuned import find_tuned, tuned_path
 
-WINDOW = 8_192
 LENGTH = 4_096
 START = "blocks:max_keys=512,mass=0.9,sinks=1,window=2,dense_below=512"
 TARGET = Target(LENGTH, 0.6, START, numerics="float32")
 
 
-@pytest.fixture(scope="module")
-def original(tiny_model_dir, tmp_path_factory):
-    """A tiny model with room for several Steps."""
-    path = tmp_path_factory.mktemp("tune") / "tiny"
-    shutil.copytree(tiny_model_dir("qwen2"), path)
-    config = json.loads((path / "config.json").read_text())
-    (path / "config.json").write_text(json.dumps(config | {"max_position_embeddings": WINDOW}))
-    return path
-
-
 @pytest.fixture
-def directory(original, tmp_path):
-    return shutil.copytree(original, tmp_path / "model")
+def directory(roomy_model_dir, tmp_path):
+    return shutil.copytree(roomy_model_dir, tmp_path / "model")
 
 
 @pytest.fixture(scope="module")
-def tuned_model(original, tmp_path_factory):
+def tuned_model(roomy_model_dir, tmp_path_factory):
     """A directory with a tuned model, the file beside it, and what it holds."""
-    path = shutil.copytree(original, tmp_path_factory.mktemp("tuned") / "model")
+    path = shutil.copytree(roomy_model_dir, tmp_path_factory.mktemp("tuned") / "model")
     return path, *tune(path, ids_of(LENGTH), TARGET)
 
 
@@ -233,7 +222,7 @@ def test_what_was_tuned_is_causal(tuned_model):
         torch.testing.assert_close(one[:, :3_968], two[:, :3_968], atol=1e-5, rtol=1e-5)
 
 
-def test_stored_prefixes_are_named_by_their_quotas(tuned_model, original, tmp_path):
+def test_stored_prefixes_are_named_by_their_quotas(tuned_model, roomy_model_dir, tmp_path):
     directory, path, tuned = tuned_model
     store, ids = PrefixStore(tmp_path / "prefixes", 10**9), ids_of(3_000)
     sight = Sight("blocks:dense_below=512,sinks=1,window=2")
