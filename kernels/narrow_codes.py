@@ -7,14 +7,9 @@ from typing import Any
 import numba
 import numpy as np
 from llvmlite import ir
-from numba.core import types as typed_types
-from numba.extending import intrinsic
 
 from longctx.kernels.narrow_dots import CHUNK, GROUP, PANEL
-
-# numba's own annotations are of the compiler's insides
-types: Any = typed_types
-_compiled_in: Any = intrinsic
+from longctx.kernels.vectors import compiled_in, types
 
 _FAST: dict[str, Any] = {
     "error_model": "numpy",
@@ -24,7 +19,7 @@ _FAST: dict[str, Any] = {
 _ROUNDED = 2.05 / 256
 
 
-@_compiled_in
+@compiled_in
 def _half(typing: Any, value: Any) -> Any:
     """The bits of a number in float16, which numba's own arrays cannot hold."""
 

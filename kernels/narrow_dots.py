@@ -11,16 +11,9 @@ from collections.abc import Callable
 from typing import Any
 
 from llvmlite import ir
-from numba.core import cgutils as typed_cgutils
-from numba.core import types as typed_types
-from numba.extending import intrinsic
 
 from longctx.kernels.forms import Forms
-
-# numba's own annotations are of the compiler's insides
-cgutils: Any = typed_cgutils
-types: Any = typed_types
-compiled_in: Any = intrinsic
+from longctx.kernels.vectors import call, cgutils, compiled_in, times, types
 
 PANEL = 16
 GROUP = 32
@@ -41,13 +34,6 @@ def code_bytes(bits: int) -> int:
     return PANEL * GROUP * bits // 8
 
 
-def called(builder: Any, name: str, kind: Any, *args: Any) -> Any:
-    """Returns the result of an intrinsic of LLVM."""
-    function_type = ir.FunctionType(kind, [arg.type for arg in args])
-    function = cgutils.get_or_insert_function(builder.function.module, function_type, name)
-    return builder.call(function, args)
-
-
 def each_lane(kind: Any, value: float) -> Any:
     """Returns a vector of one constant."""
     return ir.Constant(kind, [value] * kind.count)
@@ -56,7 +42,8 @@ def each_lane(kind: Any, value: float) -> Any:
 def _dot_in_one(builder: Any, bits: int, total: Any, codes: Any, x: Any) -> Any:
     """VNNI: one instruction."""
     size = 32 * total.type.count
-    return called(builder, f"llvm.x86.avx512.vpdpbusd.{size}", total.type, total, codes, x)
+    name = f"llvm.x86.avx512.vpdpbusd.{size}"
+    return call(builder, name, total.type, [total, codes, x])
 
 
 def _dot_in_pairs(builder: Any, bits: int, total: Any, codes: Any, x: Any) -> Any:
@@ -65,11 +52,10 @@ def _dot_in_pairs(builder: Any, bits: int, total: Any, codes: Any, x: Any) -> An
     in_bytes, in_words = ir.VectorType(_BYTE, 4 * lanes), ir.VectorType(_I16, 2 * lanes)
 
     def dot(codes: Any, worth: int) -> Any:
-        parts = builder.bitcast(codes, in_bytes), builder.bitcast(x, in_bytes)
-        pairs = called(builder, "llvm.x86.avx2.pmadd.ub.sw", in_words, *parts)
-        return called(
-            builder, "llvm.x86.avx2.pmadd.wd", total.type, pairs, each_lane(in_words, worth)
-        )
+        parts = [builder.bitcast(codes, in_bytes), builder.bitcast(x, in_bytes)]
+        pairs = call(builder, "llvm.x86.avx2.pmadd.ub.sw", in_words, parts)
+        both = [pairs, each_lane(in_words, worth)]
+        return call(builder, "llvm.x86.avx2.pmadd.wd", total.type, both)
 
     if bits < 8:
         return builder.add(total, dot(codes, 1))
@@ -128,7 +114,7 @@ class Panel:
 
     def fma(self, a: Any, b: Any, c: Any) -> Any:
         """The sum of a product and a vector."""
-        return called(self.builder, f"llvm.fma.v{self.lanes}f32", self.floats, a, b, c)
+        return call(self.builder, f"llvm.fma.v{self.lanes}f32", self.floats, [a, b, c])
 
     def add_group(self, sums: Any, dot: Any, scale: Any, least: Any, row: tuple[Any, Any]) -> Any:
         """The sums with those of a group, whose codes gave `dot`; `least` is for 4 bits.
@@ -212,20 +198,18 @@ def panel_dots(bits: int, num_rows: int) -> Any:
             )
             leasts = builder.inttoptr(leasts, to_bytes)
 
-            def times(value: Any, factor: int, more: int = 0) -> Any:
-                product = builder.mul(value, ir.Constant(_I64, factor))
-                return builder.add(product, ir.Constant(_I64, more)) if more else product
-
             def of_row(row: int, at: Any, size: int) -> Any:
-                length = times(num_groups, size * row)
+                length = times(builder, num_groups, size * row)
                 return builder.add(at, length) if row else at
 
             def step(group: Any, part: int) -> None:
-                start = times(group, code_bytes(bits), 4 * lanes * part)
+                start = times(builder, group, code_bytes(bits), 4 * lanes * part)
                 unpacked = panel.chunks(codes, start)
                 each = CHUNKS // halves
                 for half in range(halves):
-                    at = times(group, 2 * PANEL * halves, 2 * PANEL * half + 2 * lanes * part)
+                    at = times(
+                        builder, group, 2 * PANEL * halves, 2 * PANEL * half + 2 * lanes * part
+                    )
                     scale = builder.fpext(panel.load(scales, at, halves_of_lanes), floats)
                     least = None
                     if bits == 4:
@@ -233,12 +217,12 @@ def panel_dots(bits: int, num_rows: int) -> Any:
                     for row in range(num_rows):
                         dot = each_lane(panel.words, 0)
                         for s in range(each * half, each * half + each):
-                            where = of_row(row, times(group, GROUP, 4 * s), GROUP)
+                            where = of_row(row, times(builder, group, GROUP, 4 * s), GROUP)
                             word = panel.spread(panel.load(x, where, _I32), panel.words)
                             dot = panel.dot(builder, bits, dot, unpacked[s], word)
-                        where = of_row(row, times(group, 4), 4)
+                        where = of_row(row, times(builder, group, 4), 4)
                         worth = panel.spread(panel.load(worths, where, _FLOAT), floats)
-                        where = of_row(row, times(group, 4 * halves, 4 * half), 4 * halves)
+                        where = of_row(row, times(builder, group, 4 * halves, 4 * half), 4 * halves)
                         total_of_x = panel.spread(panel.load(sums, where, _FLOAT), floats)
                         place, own = totals[part][row], (worth, total_of_x)
                         total = panel.add_group(builder.load(place), dot, scale, least, own)

@@ -7,16 +7,13 @@ from typing import Any
 import numba
 import numpy as np
 from llvmlite import ir
-from numba.core import types as typed_types
-from numba.extending import intrinsic
 
 from longctx.kernels.linear import FEW_ROWS
 from longctx.kernels.narrow_dots import GROUP, PANEL, panel_dots
+from longctx.kernels.vectors import compiled_in, floats, types
 
 # numba's own annotations are of the compiler's insides
-types: Any = typed_types
 _carray: Any = vars(numba)["carray"]
-compiled_in: Any = intrinsic
 
 _FAST: dict[str, Any] = {
     "error_model": "numpy",
@@ -126,18 +123,10 @@ def _run(table: Any, first: int, last: int, rows: Any, found: Any, out: Any) -> 
             _eight_one(at, scales, x, worth, total, num_groups, to)
         else:
             _eight_four(at, scales, x, worth, total, num_groups, to)
-        units = _carray(_pointer(place), PANEL)
+        units = _carray(floats(place), PANEL)
         for t in range(num_tokens):
             for r in range(PANEL):
                 out[t, panel * PANEL + r] = found[t * PANEL + r] * units[r]
-
-
-@compiled_in
-def _pointer(typing: Any, address: Any) -> Any:
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return builder.inttoptr(args[0], ir.PointerType(ir.FloatType()))
-
-    return types.CPointer(types.float32)(types.intp), generate
 
 
 @compiled_in

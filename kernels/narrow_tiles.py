@@ -19,13 +19,10 @@ from longctx.kernels.narrow_dots import (
     GROUP,
     PANEL,
     Panel,
-    called,
-    cgutils,
     code_bytes,
-    compiled_in,
     each_lane,
-    types,
 )
+from longctx.kernels.vectors import call, cgutils, compiled_in, times, types
 
 TOKENS = 4
 UNPACKED = PANEL * GROUP
@@ -52,11 +49,6 @@ def _stored(builder: Any, value: Any, pointer: Any, at: Any) -> None:
     """Put a vector `at` bytes behind the pointer."""
     place = builder.bitcast(builder.gep(pointer, [at]), ir.PointerType(value.type))
     builder.store(value, place).align = 1
-
-
-def _times(builder: Any, value: Any, factor: int, more: int = 0) -> Any:
-    product = builder.mul(value, ir.Constant(_I64, factor))
-    return builder.add(product, ir.Constant(_I64, more)) if more else product
 
 
 def _unknown(builder: Any, count: int) -> Any:
@@ -90,23 +82,23 @@ def unpacking(bits: int) -> Any:
             foot = each_lane(words, 0x0F0F0F0F)
             with cgutils.for_range(builder, num_groups) as loop:
                 for part in range(parts):
-                    start = _times(builder, loop.index, code_bytes(bits), 4 * lanes * part)
+                    start = times(builder, loop.index, code_bytes(bits), 4 * lanes * part)
                     for s, chunk in enumerate(panel.chunks(codes, start)):
                         shift = 4 * PANEL * s + 4 * lanes * part
-                        at = _times(builder, loop.index, UNPACKED, shift)
+                        at = times(builder, loop.index, UNPACKED, shift)
                         if not _is_split(panel):
                             _stored(builder, chunk, to_bytes, at)
                             continue
                         _stored(builder, builder.and_(chunk, foot), to_bytes, at)
                         head = builder.and_(builder.lshr(chunk, each_lane(words, 4)), foot)
-                        at = builder.add(at, _times(builder, num_groups, UNPACKED))
+                        at = builder.add(at, times(builder, num_groups, UNPACKED))
                         _stored(builder, head, to_bytes, at)
-            count = _times(builder, num_groups, 2 if bits in (4, 6) else 1)
+            count = times(builder, num_groups, 2 if bits in (4, 6) else 1)
             with cgutils.for_range(builder, count) as loop:
                 for part in range(parts):
-                    at = _times(builder, loop.index, 2 * PANEL, 2 * lanes * part)
+                    at = times(builder, loop.index, 2 * PANEL, 2 * lanes * part)
                     scale = panel.load(scales, at, ir.VectorType(_HALF, lanes))
-                    at = _times(builder, loop.index, 4 * PANEL, 4 * lanes * part)
+                    at = times(builder, loop.index, 4 * PANEL, 4 * lanes * part)
                     _stored(builder, builder.fpext(scale, floats), to_floats, at)
             return context.get_dummy_value()
 
@@ -145,7 +137,7 @@ class _Tile:
     def of_token(self, pointer: Any, kind: Any, at: Any, size: int, token: int) -> Any:
         """A number of a token in all lanes; a token has `size` bytes a group."""
         if token:
-            at = self.builder.add(at, _times(self.builder, self.num_groups, size * token))
+            at = self.builder.add(at, times(self.builder, self.num_groups, size * token))
         vectors = self.panel.words if kind is _I32 else self.panel.floats
         return self.panel.spread(self.panel.load(pointer, at, kind), vectors)
 
@@ -164,7 +156,7 @@ class _Tile:
                 self._add_run(first, plane, totals)
                 continue
             with self.loop(count // run) as loop:
-                start = builder.add(first, _times(builder, loop.index, run))
+                start = builder.add(first, times(builder, loop.index, run))
                 self._add_run(start, plane, totals)
         return totals
 
@@ -183,7 +175,7 @@ class _Tile:
         for places, had in zip(totals, pairs, strict=True):
             for place, one in zip(places, had, strict=True):
                 both = builder.load(one), worth
-                more = called(builder, "llvm.x86.avx2.pmadd.wd", self.panel.words, *both)
+                more = call(builder, "llvm.x86.avx2.pmadd.wd", self.panel.words, [*both])
                 self.add_to(place, more)
 
     def _add_steps(self, first: Any, index: Any, plane: int, totals: list[list[Any]]) -> None:
@@ -192,18 +184,18 @@ class _Tile:
         in_bytes = ir.VectorType(_BYTE, 4 * panel.lanes)
         in_words = ir.VectorType(_I16, 2 * panel.lanes)
         for more in range(_UNROLLED):
-            step = builder.add(first, _times(builder, index, _UNROLLED, more))
+            step = builder.add(first, times(builder, index, _UNROLLED, more))
             for token in range(TOKENS):
-                word = self.of_token(self.x, _I32, _times(builder, step, 4), GROUP, token)
+                word = self.of_token(self.x, _I32, times(builder, step, 4), GROUP, token)
                 for part, place in zip(self.parts, totals[token], strict=True):
-                    at = _times(builder, step, 4 * PANEL, 4 * panel.lanes * part)
+                    at = times(builder, step, 4 * PANEL, 4 * panel.lanes * part)
                     if plane:
-                        at = builder.add(at, _times(builder, self.num_groups, UNPACKED))
+                        at = builder.add(at, times(builder, self.num_groups, UNPACKED))
                     codes = panel.load(self.codes, at, panel.words)
                     if panel.form == "avx2":
                         both = [builder.bitcast(one, in_bytes) for one in (codes, word)]
                         name = "llvm.x86.avx2.pmadd.ub.sw"
-                        self.add_to(place, called(builder, name, in_words, *both))
+                        self.add_to(place, call(builder, name, in_words, both))
                     else:
                         dot = panel.dot(builder, panel.bits, builder.load(place), codes, word)
                         builder.store(dot, place)
@@ -244,18 +236,18 @@ def tiling(bits: int) -> Any:
             totals = made.places(floats)
             made.clear(totals)
             each = CHUNKS // halves
-            count = _times(builder, num_groups, halves)
-            leasts = builder.gep(made.scales, [_times(builder, num_groups, 4 * PANEL)])
+            count = times(builder, num_groups, halves)
+            leasts = builder.gep(made.scales, [times(builder, num_groups, 4 * PANEL)])
             with cgutils.for_range(builder, count) as loop:
-                dots = made.dots(_times(builder, loop.index, each), each)
+                dots = made.dots(times(builder, loop.index, each), each)
                 group = builder.udiv(loop.index, ir.Constant(_I64, halves))
                 for token in range(TOKENS):
-                    at = _times(builder, group, 4)
+                    at = times(builder, group, 4)
                     worth = made.of_token(made.worths, _FLOAT, at, 4, token)
-                    at = _times(builder, loop.index, 4)
+                    at = times(builder, loop.index, 4)
                     total_of_x = made.of_token(made.sums, _FLOAT, at, 4 * halves, token)
                     for part in made.parts:
-                        at = _times(builder, loop.index, 4 * PANEL, 4 * lanes * part)
+                        at = times(builder, loop.index, 4 * PANEL, 4 * lanes * part)
                         scale = panel.load(made.scales, at, floats)
                         least = panel.load(leasts, at, floats) if bits == 4 else None
                         place, own = totals[token][part], (worth, total_of_x)
@@ -267,7 +259,7 @@ def tiling(bits: int) -> Any:
                     unit, more = (panel.load(one, at, floats) for one in (units, bias))
                     total = builder.fmul(builder.load(totals[token][part]), unit)
                     total = builder.fadd(total, more)
-                    at = builder.add(_times(builder, stride, token), at)
+                    at = builder.add(times(builder, stride, token), at)
                     _stored(builder, total, out, at)
             return context.get_dummy_value()
 
