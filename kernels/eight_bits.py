@@ -28,6 +28,7 @@ class Eight:
 
     `key_scales` and `value_scales` float32 [G, S] are the step of each row. `bias` [G, BLOCK, D] is
     the bias turned to each place of a Block; `cos` and `sin` [N, D / 2] turn it to the Blocks.
+    `places` [BLOCK, D] are the cosines of the places' angles and then their sines.
     """
 
     key_scales: Tensor
@@ -35,6 +36,7 @@ class Eight:
     bias: Tensor
     cos: Tensor
     sin: Tensor
+    places: Tensor
 
 
 def make_eight(bias: Tensor, capacity: int, frequencies: Tensor, reach: DualChunk | Plain) -> Eight:
@@ -48,7 +50,8 @@ def make_eight(bias: Tensor, capacity: int, frequencies: Tensor, reach: DualChun
     by_place = rotate(bias.to(device).float().expand(BLOCK, *bias.shape), *places)
     starts = reach.key_positions(torch.arange(0, capacity, BLOCK)).to(device)
     cos, sin = angles(frequencies, starts)
-    return Eight(key_scales, value_scales, by_place.transpose(0, 1).contiguous(), cos, sin)
+    by_place = by_place.transpose(0, 1).contiguous()
+    return Eight(key_scales, value_scales, by_place, cos, sin, torch.cat(places, -1))
 
 
 def make_eights(

@@ -4,7 +4,7 @@ One program holds a tile of rows, the query heads of one KV head packed together
 read once for all of them. It walks the keys before its tile range by range (see `turns`) with the
 queries turned anew for each range, then the keys of its own tile under the causal mask, all in one
 softmax. Decoding is the same kernel with the keys split among programs and their parts merged.
-Dao et al. 2022, "FlashAttention", section 3.1; Dao et al. 2023, "Flash-Decoding", for the split.
+Dao et al. 2022, "FlashAttention", section 3.1.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from torch import Tensor
 
 from longctx.kernels.eight_bits import Eight
 from longctx.kernels.flash import BLOCK, TILE
-from longctx.kernels.triton_eight import whole_keys
+from longctx.kernels.triton_eight import bias_scores, bias_terms, whole_keys
+from longctx.kernels.triton_merge import merge
 from longctx.kernels.triton_tuning import tuned
 from longctx.kernels.turns import RANGES, Turns
 
@@ -66,14 +67,16 @@ def attend(
     group = num_heads // keys.shape[0]
     assert q.stride(1) == head_dim and q.stride(2) == 1, "the heads of a row lie together"
     assert keys.stride() == values.stride() and keys.stride(1) == head_dim, "so do a head's tokens"
+    scales, more = (turns.cos, turns.cos), [turns.cos] * 4
     if eight:
-        tables = [eight.key_scales, eight.value_scales, eight.bias, eight.cos, eight.sin]
-    else:
-        tables = [turns.cos] * 5
+        scales = eight.key_scales, eight.value_scales
+        more = [eight.bias, eight.cos, eight.sin, eight.places]
     dtype = torch.float32 if splits > 1 else q.dtype
     out = torch.empty((splits, *q.shape), dtype=dtype, device=q.device)
     lse = torch.empty((splits, num_tokens, num_heads), device=q.device)
     tiles, tile_rows = num_tiles(num_tokens), min(num_tokens, TILE) * group
+    # where programs describe their tiles to the copy engine
+    triton.set_allocator(lambda size, alignment, stream: q.new_empty(size, dtype=torch.int8))
     _attend(
         lambda given: (tiles * triton.cdiv(tile_rows, given["ROWS"]), keys.shape[0], splits),
         q=q,
@@ -84,11 +87,12 @@ def attend(
         bounds=turns.bounds,
         index=lists.index if lists else turns.bounds,
         ends=lists.ends if lists else turns.bounds,
-        key_scales=tables[0],
-        value_scales=tables[1],
-        bias=tables[2],
-        block_cos=tables[3],
-        block_sin=tables[4],
+        key_scales=scales[0],
+        value_scales=scales[1],
+        bias=more[0],
+        block_cos=more[1],
+        block_sin=more[2],
+        places=more[3],
         out=out,
         lse=lse,
         num_tokens=num_tokens,
@@ -98,7 +102,7 @@ def attend(
         q_stride=q.stride(0),
         head_stride=keys.stride(0),
         list_stride=lists.index.stride(1) if lists else 0,
-        scale_stride=tables[0].stride(0),
+        scale_stride=scales[0].stride(0),
         scale=LOG2_E * head_dim**-0.5,
         GROUP=group,
         HALF=head_dim // 2,
@@ -107,53 +111,39 @@ def attend(
         EIGHT=eight is not None,
         TILE=TILE,
         RANGES=RANGES,
+        ROOM=max(16, min(TILE, triton.next_power_of_2(tile_rows))),
     )
     if splits == 1:
         return out[0], lse[0]
-    return _merge(out, lse, q.dtype)
-
-
-def _merge(parts: Tensor, sums: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """Returns what attention to all parts of the keys gives, of [splits, T, H, D]."""
-    splits, num_tokens, num_heads, head_dim = parts.shape
-    out = torch.empty(parts.shape[1:], dtype=dtype, device=parts.device)
-    lse = torch.empty(sums.shape[1:], device=parts.device)
-    _merge_parts[(num_tokens * num_heads,)](
-        parts,
-        sums,
-        out,
-        lse,
-        num_tokens * num_heads,
-        splits,
-        SPLITS=triton.next_power_of_2(splits),
-        DIM=head_dim,
-    )
-    return out, lse
+    return merge(out, lse, q.dtype)
 
 
 def _fits(config: Mapping[str, Any], args: Mapping[str, Any]) -> bool:
     """Whether a configuration has as few rows as hold a tile's, and reads lists Block by Block."""
-    needed = max(16, triton.next_power_of_2(args["tile_rows"]))
-    rows = config["ROWS"] == needed if needed < 64 else 64 <= config["ROWS"] <= needed
+    rows = config["ROWS"] == args["ROOM"] if args["ROOM"] < 64 else config["ROWS"] <= args["ROOM"]
     by_block = args["LISTED"] or args["EIGHT"]
-    return rows and (config["KEYS"] == BLOCK or not by_block)
+    return (
+        rows
+        and config["ROWS"] >= min(64, args["ROOM"])
+        and config["KEYS"] in ((BLOCK,) if by_block else (BLOCK, 2 * BLOCK))
+    )
 
 
 @tuned(
     [
         triton.Config({"ROWS": rows, "KEYS": keys}, num_warps=warps, num_stages=stages)
-        for rows, keys, warps in [
-            (128, 64, 8),
-            (128, 128, 8),
-            (64, 64, 4),
-            (32, 64, 4),
-            (32, 128, 4),
-            (16, 64, 4),
-            (16, 128, 4),
+        for rows, keys, warps, stages in [
+            (128, 128, 8, 3),
+            (128, 64, 8, 3),
+            (64, 64, 4, 2),
+            (64, 64, 4, 3),
+            (32, 64, 4, 3),
+            (32, 128, 4, 3),
+            (16, 64, 4, 3),
+            (16, 128, 4, 3),
         ]
-        for stages in (2, 3, 4)
     ],
-    key=["tile_rows", "GROUP", "HALF", "SPLITS", "LISTED", "EIGHT"],
+    key=["ROOM", "GROUP", "HALF", "SPLITS", "LISTED", "EIGHT"],
     fits=_fits,
 )
 @triton.jit(do_not_specialize=["num_tokens", "tiles", "tile_rows"])
@@ -171,6 +161,7 @@ def _attend(
     bias,
     block_cos,
     block_sin,
+    places,
     out,
     lse,
     num_tokens,
@@ -189,6 +180,7 @@ def _attend(
     EIGHT: tl.constexpr,
     TILE: tl.constexpr,
     RANGES: tl.constexpr,
+    ROOM: tl.constexpr,
     ROWS: tl.constexpr,
     KEYS: tl.constexpr,
 ):
@@ -212,19 +204,17 @@ def _attend(
     alive = position < last
     token = (position - start).to(tl.int64)
     head = kv_head * GROUP + row % GROUP
-    half = tl.arange(0, HALF)
-    dim = tl.arange(0, 2 * HALF)
-    shape: tl.constexpr = [ROWS, HALF]
-    mask = tl.broadcast_to(alive[:, None], shape)
-    q_at = q + (token * q_stride + head * 2 * HALF)[:, None] + half[None, :]
-    token_turn = (token * HALF)[:, None] + half[None, :]
+    wide: tl.constexpr = 2 * HALF
+    dim = tl.arange(0, wide)
+    mask = tl.broadcast_to(alive[:, None], [ROWS, wide])
+    q += token * q_stride + head * wide
 
     keys += kv_head.to(tl.int64) * head_stride
     values += kv_head.to(tl.int64) * head_stride
     if EIGHT:
         key_scales += kv_head.to(tl.int64) * scale_stride
         value_scales += kv_head.to(tl.int64) * scale_stride
-        bias += kv_head * KEYS * 2 * HALF
+        bias += kv_head * KEYS * wide
     if LISTED:
         index += (tile * tl.num_programs(1) + kv_head).to(tl.int64) * list_stride
         ends += (tile * tl.num_programs(1) + kv_head) * RANGES
@@ -235,10 +225,20 @@ def _attend(
     mine = split * share
     mine_end = tl.minimum(before, mine + share)
 
-    acc = tl.zeros([ROWS, 2 * HALF], tl.float32)
+    # fetched by the copy engine where there is one; zeros stand for what nobody wrote yet
+    written = start + num_tokens
+    key_tiles = tl.make_tensor_descriptor(keys, [written, wide], [wide, 1], [KEYS, wide])
+    value_tiles = tl.make_tensor_descriptor(values, [written, wide], [wide, 1], [KEYS, wide])
+    acc = tl.zeros([ROWS, wide], tl.float32)
     peak = tl.full([ROWS], float("-inf"), tl.float32)
     total = tl.zeros([ROWS], tl.float32)
     in_tile = tl.arange(0, KEYS)
+    # few rows leave room to meet the bias by itself, which costs less than to add it to the keys
+    apart: tl.constexpr = EIGHT and ROWS < 64
+    if apart:
+        place = tl.load(places + in_tile[None, :] * wide + dim[:, None])
+        coarse = place.to(q.dtype.element_ty)
+        fine = (place - coarse).to(q.dtype.element_ty)
     begin = 0
     for part in range(RANGES):
         if LISTED:
@@ -247,94 +247,96 @@ def _attend(
             end = tl.load(bounds + part) // KEYS
         else:
             end = before
-        turn_at = token_turn + part * num_tokens * HALF
-        q1, q2 = _turned(q_at, cos, sin, turn_at, mask, scale, HALF)
-        for step in range(tl.maximum(begin, mine), tl.minimum(end, mine_end)):
-            block = tl.load(index + step) if LISTED else step
-            key = block * KEYS + in_tile
-            k_at = keys + key[None, :] * (2 * HALF) + half[:, None]
-            k1, k2 = tl.load(k_at), tl.load(k_at + HALF)
-            v = tl.load(values + key[:, None] * (2 * HALF) + dim[None, :])
-            if EIGHT:
-                k_scale, v_scale = tl.load(key_scales + key), tl.load(value_scales + key)
-                k1, k2 = whole_keys(k1, k2, k_scale, bias, block_cos, block_sin, block, HALF, KEYS)
-                k1, k2 = k1.to(q1.dtype), k2.to(q1.dtype)
-                v = (v.to(tl.float32) * v_scale[:, None]).to(q1.dtype)
-            scores = tl.dot(q1, k1, input_precision="ieee")
-            scores = tl.dot(q2, k2, scores, input_precision="ieee")
-            acc, peak, total = _absorb(acc, peak, total, scores, v)
+        left, right = tl.maximum(begin, mine), tl.minimum(end, mine_end)
+        if left < right:
+            own, other = _turned(q, cos, sin, part * num_tokens + token, mask, scale, HALF)
+            turned = own.to(q.dtype.element_ty)
+            if apart:
+                term, swapped = bias_terms(own, other, bias, HALF)
+            for step in range(left, right):
+                block = tl.load(index + step) if LISTED else step
+                k = key_tiles.load([block * KEYS, 0]).T
+                v = value_tiles.load([block * KEYS, 0])
+                v_scale = 1.0
+                if EIGHT:
+                    key = block * KEYS + in_tile
+                    k_scale, v_scale = tl.load(key_scales + key), tl.load(value_scales + key)
+                    v = v.to(turned.dtype)
+                if apart:
+                    at = block_cos + block * HALF, block_sin + block * HALF
+                    more = bias_scores(term, swapped, at[0], at[1], coarse, fine, HALF)
+                    scores = tl.dot(turned, k.to(turned.dtype), input_precision="ieee")
+                    scores = scores * k_scale[None, :] + more
+                else:
+                    if EIGHT:
+                        k = whole_keys(k, k_scale, bias, block_cos, block_sin, block, HALF, KEYS)
+                    scores = tl.dot(turned, k.to(turned.dtype), input_precision="ieee")
+                acc, peak, total = _absorb(acc, peak, total, scores, v, v_scale, EIGHT)
         begin = end
 
     if split == SPLITS - 1:
         # the tile's own keys, which lie in the last range
-        turn_at = token_turn + (RANGES - 1) * num_tokens * HALF
-        q1, q2 = _turned(q_at, cos, sin, turn_at, mask, scale, HALF)
+        own, other = _turned(q, cos, sin, (RANGES - 1) * num_tokens + token, mask, scale, HALF)
+        turned = own.to(q.dtype.element_ty)
+        if apart:
+            term, swapped = bias_terms(own, other, bias, HALF)
         for step in range(tile_start, last, KEYS):
             key = step + in_tile
-            there = key < last
-            k_at = keys + key[None, :] * (2 * HALF) + half[:, None]
-            k1 = tl.load(k_at, mask=there[None, :], other=0.0)
-            k2 = tl.load(k_at + HALF, mask=there[None, :], other=0.0)
-            v_at = values + key[:, None] * (2 * HALF) + dim[None, :]
-            v = tl.load(v_at, mask=there[:, None], other=0.0)
+            k = key_tiles.load([step, 0]).T
+            v = value_tiles.load([step, 0])
+            v_scale = 1.0
             if EIGHT:
+                there = key < last
                 k_scale = tl.load(key_scales + key, mask=there, other=0.0)
                 v_scale = tl.load(value_scales + key, mask=there, other=0.0)
-                k1, k2 = whole_keys(
-                    k1, k2, k_scale, bias, block_cos, block_sin, step // KEYS, HALF, KEYS
-                )
-                k1, k2 = k1.to(q1.dtype), k2.to(q1.dtype)
-                v = (v.to(tl.float32) * v_scale[:, None]).to(q1.dtype)
-            scores = tl.dot(q1, k1, input_precision="ieee")
-            scores = tl.dot(q2, k2, scores, input_precision="ieee")
+                block = step // KEYS
+                v = v.to(turned.dtype)
+            if apart:
+                at = block_cos + block * HALF, block_sin + block * HALF
+                more = bias_scores(term, swapped, at[0], at[1], coarse, fine, HALF)
+                scores = tl.dot(turned, k.to(turned.dtype), input_precision="ieee")
+                scores = scores * k_scale[None, :] + more
+            else:
+                if EIGHT:
+                    k = whole_keys(k, k_scale, bias, block_cos, block_sin, block, HALF, KEYS)
+                scores = tl.dot(turned, k.to(turned.dtype), input_precision="ieee")
             # a row past the end sees what the last one sees, so that it has something to divide by
             seen = key[None, :] <= tl.minimum(position, last - 1)[:, None]
             scores = tl.where(seen, scores, float("-inf"))
-            acc, peak, total = _absorb(acc, peak, total, scores, v)
+            acc, peak, total = _absorb(acc, peak, total, scores, v, v_scale, EIGHT)
 
     # a share of no keys: its sum of zero shows in the log only
     total = tl.where(total > 0, total, 1.0)
     acc = acc / total[:, None]
     at = split.to(tl.int64) * num_tokens * num_heads + token * num_heads + head
-    wide = tl.broadcast_to(alive[:, None], [ROWS, 2 * HALF])
-    tl.store(out + at[:, None] * (2 * HALF) + dim[None, :], acc.to(out.dtype.element_ty), mask=wide)
+    tl.store(out + at[:, None] * wide + dim[None, :], acc.to(out.dtype.element_ty), mask=mask)
     tl.store(lse + at, (peak + tl.log2(total)) * LN_2, mask=alive)
 
 
 @triton.jit
 def _turned(q, cos, sin, turn, mask, scale, HALF: tl.constexpr):
-    """The two halves of the queries rotated and scaled; read anew: no register is to spare."""
-    first = tl.load(q, mask=mask, other=0.0)
-    second = tl.load(q + HALF, mask=mask, other=0.0)
-    c = tl.load(cos + turn, mask=mask, other=0.0) * scale
-    s = tl.load(sin + turn, mask=mask, other=0.0) * scale
-    turned_first = (first * c - second * s).to(first.dtype)
-    return turned_first, (second * c + first * s).to(first.dtype)
+    """The queries rotated and scaled, and the same with their halves exchanged, float32.
+
+    They are read anew each time, since no register is to spare.
+    """
+    dim = tl.arange(0, 2 * HALF)[None, :]
+    own = tl.load(q[:, None] + dim, mask=mask, other=0.0).to(tl.float32)
+    # what a half is turned with is as far into the other half
+    other = tl.load(q[:, None] + (dim ^ HALF), mask=mask, other=0.0).to(tl.float32)
+    at = turn[:, None] * HALF + dim % HALF
+    c = tl.load(cos + at, mask=mask, other=0.0) * scale
+    s = tl.load(sin + at, mask=mask, other=0.0) * tl.where(dim < HALF, -scale, scale)
+    return own * c + other * s, other * c - own * s
 
 
 @triton.jit
-def _absorb(acc, peak, total, scores, v):
-    """The running softmax with one more tile of keys in it."""
+def _absorb(acc, peak, total, scores, v, v_scale, SCALED: tl.constexpr):
+    """The running softmax with one more tile of keys in it, each value times its scale."""
     higher = tl.maximum(peak, tl.max(scores, 1))
     weights = tl.exp2(scores - higher[:, None])
     kept = tl.exp2(peak - higher)
+    total = total * kept + tl.sum(weights, 1)
+    if SCALED:
+        weights *= v_scale[None, :]
     acc = tl.dot(weights.to(v.dtype), v, acc * kept[:, None], input_precision="ieee")
-    return acc, higher, total * kept + tl.sum(weights, 1)
-
-
-@triton.jit(do_not_specialize=["num_rows"])
-def _merge_parts(parts, sums, out, lse, num_rows, splits, SPLITS: tl.constexpr, DIM: tl.constexpr):
-    """One row of one head: its parts weighed by their sums; an empty part has none."""
-    row = tl.program_id(0).to(tl.int64)
-    split = tl.arange(0, SPLITS)
-    dim = tl.arange(0, DIM)
-    there = split < splits
-    part_sums = tl.load(sums + split * num_rows + row, mask=there, other=float("-inf"))
-    peak = tl.max(part_sums, 0)
-    weights = tl.exp(part_sums - peak)
-    total = tl.sum(weights, 0)
-    at = (split.to(tl.int64) * num_rows + row)[:, None] * DIM + dim[None, :]
-    part = tl.load(parts + at, mask=there[:, None], other=0.0)
-    merged = tl.sum(part * (weights / total)[:, None], 0)
-    tl.store(out + row * DIM + dim, merged.to(out.dtype.element_ty))
-    tl.store(lse + row, peak + tl.log(total))
+    return acc, higher, total

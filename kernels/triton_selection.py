@@ -19,6 +19,9 @@ from longctx.kernels.triton_attention import Lists, num_tiles
 from longctx.kernels.triton_eight import whole_keys
 from longctx.kernels.turns import RANGES, Turns
 
+# Blocks that one program scores for a single query.
+BLOCKS_SCORED = 64
+
 # The bits of 1.0, the most mass there is.
 ONE = tl.constexpr(0x3F800000)
 
@@ -57,11 +60,52 @@ def choose_lists(q: Tensor, means: Tensor, turns: Turns, rule: BlockRule) -> Lis
     return lists_of(predicted_scores(q, means, turns), turns, rule)
 
 
+def choose_for_one(q: Tensor, means: Tensor, turns: Turns, rule: BlockRule) -> Lists:
+    """Returns the Lists of a single query [1, H, D] among the Blocks before its tile.
+
+    Nothing here depends on where the query is but what `turns` hold on the device, so a CUDA graph
+    can be made of it: all of `means` [G, N, D] are looked at, whoever has written them yet.
+    """
+    _, num_heads, head_dim = q.shape
+    num_groups, past, _ = means.shape
+    group = num_heads // num_groups
+    scores = torch.empty((num_groups, 1, group, past), device=q.device)
+    _score_one[(triton.cdiv(past, BLOCKS_SCORED), num_groups)](
+        _pooled(q, turns, num_groups),
+        means,
+        turns.bounds,
+        scores,
+        past,
+        means.stride(0),
+        GROUP=group,
+        DIM=head_dim,
+        BLOCK=BLOCK,
+        BLOCKS=BLOCKS_SCORED,
+    )
+    return lists_of(scores, turns, rule, alone=True)
+
+
 def predicted_scores(q: Tensor, means: Tensor, turns: Turns) -> Tensor:
     """Returns the scores [G, tiles, H / G, N] of each tile's mean query with the past Blocks."""
-    num_tokens, num_heads, head_dim = q.shape
+    num_tokens, num_heads, _ = q.shape
     num_groups, tiles = means.shape[0], num_tiles(num_tokens)
     group = num_heads // num_groups
+    pooled = _pooled(q, turns, num_groups)
+    succ, intra, start = turns.borders
+    past = (start + num_tokens - 1) // TILE * TILE // BLOCK
+    scores = torch.empty((num_groups, tiles * group, past), device=q.device)
+    begin = 0
+    for part, end in enumerate((succ // BLOCK, intra // BLOCK, past)):
+        seen = means[:, begin:end].transpose(1, 2)
+        scores[..., begin:end] = torch.bmm(pooled[part].flatten(1, 2), seen)
+        begin = end
+    return scores.view(num_groups, tiles, group, past)
+
+
+def _pooled(q: Tensor, turns: Turns, num_groups: int) -> Tensor:
+    """Returns each tile's mean query [ranges, G, tiles, H / G, D], turned for each range."""
+    num_tokens, num_heads, head_dim = q.shape
+    tiles, group = num_tiles(num_tokens), num_heads // num_groups
     pooled = torch.empty((RANGES, num_groups, tiles, group, head_dim), device=q.device)
     _pool[(tiles, num_heads, RANGES)](
         q,
@@ -75,19 +119,14 @@ def predicted_scores(q: Tensor, means: Tensor, turns: Turns) -> Tensor:
         HALF=head_dim // 2,
         TILE=TILE,
     )
-    succ, intra, start = turns.borders
-    past = (start + num_tokens - 1) // TILE * TILE // BLOCK
-    scores = torch.empty((num_groups, tiles * group, past), device=q.device)
-    begin = 0
-    for part, end in enumerate((succ // BLOCK, intra // BLOCK, past)):
-        seen = means[:, begin:end].transpose(1, 2)
-        scores[..., begin:end] = torch.bmm(pooled[part].flatten(1, 2), seen)
-        begin = end
-    return scores.view(num_groups, tiles, group, past)
+    return pooled
 
 
-def lists_of(scores: Tensor, turns: Turns, rule: BlockRule) -> Lists:
-    """Returns the Lists that `rule` makes of scores [G, tiles, H / G, N]."""
+def lists_of(scores: Tensor, turns: Turns, rule: BlockRule, *, alone: bool = False) -> Lists:
+    """Returns the Lists that `rule` makes of scores [G, tiles, H / G, N].
+
+    Torn tiles see everything, but for a row that is `alone` Blocks are chosen.
+    """
     num_groups, tiles, group, past = scores.shape
     device = scores.device
     # a multiple of 16, so that whoever reads the lists is compiled once
@@ -108,6 +147,7 @@ def lists_of(scores: Tensor, turns: Turns, rule: BlockRule) -> Lists:
         max(1, rule.max_keys // BLOCK),
         1 - rule.mass,
         rule.dense_below,
+        ALONE=alone,
         GROUP=group,
         PAST=padded,
         TILE=TILE,
@@ -136,17 +176,15 @@ def _block_means(
     """The mean of one Block of one KV head."""
     block = first + tl.program_id(0)
     head = tl.program_id(1).to(tl.int64)
-    half = tl.arange(0, HALF)
+    dim = tl.arange(0, 2 * HALF)
     key = block * BLOCK + tl.arange(0, BLOCK)
-    k_at = keys + head * key_stride + key[None, :] * (2 * HALF) + half[:, None]
-    k1, k2 = tl.load(k_at), tl.load(k_at + HALF)
+    k = tl.load(keys + head * key_stride + key[None, :] * (2 * HALF) + dim[:, None])
     if EIGHT:
         scale = tl.load(scales + head * scale_stride + key)
         own_bias = bias + head * BLOCK * 2 * HALF
-        k1, k2 = whole_keys(k1, k2, scale, own_bias, cos, sin, block, HALF, BLOCK)
-    mean_at = means + head * mean_stride + block * 2 * HALF + half
-    tl.store(mean_at, tl.sum(k1.to(tl.float32), 1) / BLOCK)
-    tl.store(mean_at + HALF, tl.sum(k2.to(tl.float32), 1) / BLOCK)
+        k = whole_keys(k, scale, own_bias, cos, sin, block, HALF, BLOCK)
+    mean_at = means + head * mean_stride + block * 2 * HALF + dim
+    tl.store(mean_at, tl.sum(k.to(tl.float32), 1) / BLOCK)
 
 
 @triton.jit(do_not_specialize=["num_tokens"])
@@ -175,12 +213,41 @@ def _pool(
     at = ((part * num_tokens + token) * HALF)[:, None] + half[None, :]
     c = tl.load(cos + at, mask=mask, other=0.0)
     s = tl.load(sin + at, mask=mask, other=0.0)
-    scale = 1.0 / (TILE * tl.sqrt(2.0 * HALF))
+    scale = 1.0 / (tl.maximum(tl.sum(alive.to(tl.float32), 0), 1.0) * tl.sqrt(2.0 * HALF))
     kv_head, tiles = head // GROUP, tl.num_programs(0)
     row = ((part * (tl.num_programs(1) // GROUP) + kv_head) * tiles + tile) * GROUP + head % GROUP
     out = pooled + row.to(tl.int64) * 2 * HALF + half
     tl.store(out, tl.sum(first * c - second * s, 0) * scale)
     tl.store(out + HALF, tl.sum(second * c + first * s, 0) * scale)
+
+
+@triton.jit(do_not_specialize=["past"])
+def _score_one(
+    pooled,
+    means,
+    bounds,
+    scores,
+    past,
+    mean_stride,
+    GROUP: tl.constexpr,
+    DIM: tl.constexpr,
+    BLOCK: tl.constexpr,
+    BLOCKS: tl.constexpr,
+):
+    """The scores of a run of Blocks with the query of each head of a KV head, turned for them."""
+    kv_head = tl.program_id(1)
+    block = tl.program_id(0) * BLOCKS + tl.arange(0, BLOCKS)
+    dim = tl.arange(0, DIM)
+    there = block < past
+    at = means + kv_head.to(tl.int64) * mean_stride + block[:, None] * DIM + dim[None, :]
+    mean = tl.load(at, mask=there[:, None], other=0.0)
+    succ, intra = tl.load(bounds) // BLOCK, tl.load(bounds + 1) // BLOCK
+    part = (block >= succ).to(tl.int32) + (block >= intra).to(tl.int32)
+    for head in range(GROUP):
+        row = ((part * tl.num_programs(1) + kv_head) * GROUP + head) * DIM
+        query = tl.load(pooled + row[:, None] + dim[None, :])
+        score = tl.sum(mean * query, 1)
+        tl.store(scores + (kv_head * GROUP + head).to(tl.int64) * past + block, score, mask=there)
 
 
 @triton.jit(do_not_specialize=["num_tokens", "past", "most"])
@@ -197,6 +264,7 @@ def _choose(
     most,
     may_be_left,
     dense_until,
+    ALONE: tl.constexpr,
     GROUP: tl.constexpr,
     PAST: tl.constexpr,
     TILE: tl.constexpr,
@@ -240,7 +308,7 @@ def _choose(
     chosen = better | (equal & (left_out > may_be_left) & (rank < room))
     chosen = chosen | (block < sinks) | (block >= before - window)
     torn = (tile_start < start) | (tile_start + TILE > start + num_tokens)
-    whole = torn | (tile_start < dense_until)
+    whole = (tile_start < dense_until) | (torn if not ALONE else False)
 
     count = tl.where(there & (chosen | whole), 1, 0)
     at = (tile * num_groups + kv_head).to(tl.int64)

@@ -21,7 +21,7 @@ from longctx.kernels.flash import BLOCK, TILE
 from longctx.kernels.rope import inverse_frequencies, score_factor
 from longctx.kernels.triton_attention import attend, num_tiles
 from longctx.kernels.triton_layer import rms_norm, store, swiglu
-from longctx.kernels.triton_selection import choose_lists, write_means
+from longctx.kernels.triton_selection import choose_for_one, choose_lists, write_means
 from longctx.kernels.turns import Turns, make_turns
 from longctx.runtime.config import ModelConfig
 from longctx.runtime.decoder import build_decoder
@@ -32,6 +32,7 @@ from longctx.runtime.extension import extend
 from longctx.runtime.kv_cache import KVCache
 from longctx.runtime.memory import gib
 from longctx.runtime.numerics import Numerics
+from longctx.runtime.replay import Replay
 from longctx.runtime.sight import Sight, decode_rule, prefill_rule
 from longctx.runtime.weights import open_weights
 
@@ -52,6 +53,7 @@ def load_device_reader(
     rule: BlockRule | None,
     on_notice: Callable[[str], None],
     *,
+    decode_rule: BlockRule | None = None,
     fp8: bool = False,
     kv8: bool = False,
 ) -> DeviceReader:
@@ -70,7 +72,16 @@ def load_device_reader(
         kv8 = True
         on_notice(f"keys and values are kept in 8 bits: in 16 they do not fit the {gib(free)} free")
     placed = to_device(config, weights, device, numerics.dtype, fp8=fp8, kv8=kv8)
-    return DeviceReader(config, placed, numerics, capacity, reach=decoder.reach, rule=rule, kv8=kv8)
+    return DeviceReader(
+        config,
+        placed,
+        numerics,
+        capacity,
+        reach=decoder.reach,
+        rule=rule,
+        decode_rule=decode_rule,
+        kv8=kv8,
+    )
 
 
 def load_device_engine(
@@ -93,22 +104,25 @@ def load_device_engine(
     if numerics not in ("auto", "bfloat16"):
         raise ModelError(f"numerics {numerics!r} is not for a GPU, expected auto or bfloat16")
     config = extend(config, sight.extend, sight.window)
-    if sight.decoding == "auto":
-        sight = replace(sight, decoding="dense")
-    rule = prefill_rule(sight, config, directory)
-    if decode_rule(sight, config) or not (rule is None or isinstance(rule, BlockRule)):
+    rule, one_rule = prefill_rule(sight, config, directory), decode_rule(sight, config)
+    if not (rule is None or isinstance(rule, BlockRule)):
         raise ModelError(
-            "a GPU attends densely or by blocks, and answers densely",
-            "leave out --decoding, and take --attention dense, blocks or tri-shape",
+            "a GPU attends densely or by blocks",
+            "take --attention dense, blocks or tri-shape",
         )
     if rule is not None and rule.quotas is not None:
         on_notice("tuned quotas are not for a GPU: all heads get the same")
         rule = replace(rule, quotas=None)
-    if rule is not None and (rule.fidelity is not None or rule.stand_ins or rule.early_layers):
-        raise ModelError("fidelity, stand_ins and early_layers are not for a GPU", "leave them out")
+    for one in (rule, one_rule):
+        if one is not None and (one.fidelity is not None or one.stand_ins or one.early_layers):
+            raise ModelError(
+                "fidelity, stand_ins and early_layers are not for a GPU", "leave them out"
+            )
     capacity = min(window or config.native_window, config.window)
     weights = open_weights(directory)
-    reader = load_device_reader(config, weights, device, capacity, rule, on_notice, kv8=kv8)
+    reader = load_device_reader(
+        config, weights, device, capacity, rule, on_notice, decode_rule=one_rule, kv8=kv8
+    )
     return Engine(reader, STEP_SIZE)
 
 
@@ -168,14 +182,18 @@ class DeviceReader:
         *,
         reach: DualChunk | Plain,
         rule: BlockRule | None = None,
+        decode_rule: BlockRule | None = None,
         kv8: bool = False,
     ) -> None:
         """Take the memory for `capacity` tokens; numbers are those of `weights`.
 
+        Without a `rule` prompts attend to everything, without a `decode_rule` answers do.
+
         With `kv8` keys and values are kept in 8 bits, and `weights` hold the keys' bias apart.
         """
         self.config, self.weights, self.numerics = config, weights, numerics
-        self.capacity, self.reach, self.rule = capacity, reach, rule
+        self.capacity, self.reach = capacity, reach
+        self.rule, self.decode_rule = rule, decode_rule
         self.device = weights.embedding.device
         self.grid = TILE if rule else 1
         # tokens of an answer are replayed one by one
@@ -197,10 +215,9 @@ class DeviceReader:
         ids = token_ids.to(self.device)
         for first, last in self._pieces(start, len(ids)):
             turns = self._turns(start + first, last - first)
-            if len(ids) == 1 and self.device.type == "cuda":
-                logits = self._decode(ids, turns)
-            else:
-                logits = self.piece(ids[first:last], turns, dense=dense)
+            # a row by itself is a torn tile, which sees everything
+            rule = None if dense or last - first == 1 else self.rule
+            logits = self.piece(ids[first:last], turns, rule)
             self._finish(start + first, start + last)
             on_part(last / len(ids))
         assert logits is not None, "a Step of no tokens"
@@ -208,15 +225,24 @@ class DeviceReader:
 
     def decode(self, token_ids: Tensor) -> Tensor:
         """Returns float32 logits [T, V] after each of an answer's tokens, and remembers them."""
-        each = (self.read(one, lambda share: None, dense=True) for one in token_ids[:, None])
-        return torch.stack([logits.clone() for logits in each])
+        found = []
+        for token in token_ids.to(self.device).split(1):
+            start = self.cache.length
+            turns = self._turns(start, 1)
+            if self._replay is None and self.device.type == "cuda":
+                self._replay = Replay(self._decoded, token, turns)
+            found.append((self._replay or self._decoded)(token, turns).clone())
+            self._finish(start, start + 1)
+        return torch.stack(found).cpu()
 
     def truncate(self, length: int) -> None:
         """Forget the tokens from position `length` on."""
         self.cache.truncate(length)
 
-    def piece(self, ids: Tensor, turns: Turns, *, dense: bool) -> Tensor:
+    def piece(self, ids: Tensor, turns: Turns, rule: BlockRule | None = None) -> Tensor:
         """Returns float32 logits [V] after `ids` [T], which lie where `turns` say.
+
+        They attend to what `rule` chooses, to everything without one. A single row chooses alone.
 
         The keys and values are written, but the cache is not yet said to hold them.
         """
@@ -224,14 +250,14 @@ class DeviceReader:
         x, added = self.weights.embedding[ids], None
         for index, layer in enumerate(self.weights.layers):
             normed = rms_norm(x, layer.input_norm, eps, added)
-            added = self._attention(index, layer, normed, turns, dense)
+            added = self._attention(index, layer, normed, turns, rule)
             normed = rms_norm(x, layer.mlp_norm, eps, added)
             added = _mlp(layer, normed)
         last = rms_norm(x[-1:], self.weights.norm, eps, None if added is None else added[-1:])
         return torch.nn.functional.linear(last, self.weights.head)[0].float()
 
     def _attention(
-        self, index: int, layer: Layer, normed: Tensor, turns: Turns, dense: bool
+        self, index: int, layer: Layer, normed: Tensor, turns: Turns, rule: BlockRule | None
     ) -> Tensor:
         """Returns what attention adds to the rows whose norm [T, hidden] is given."""
         config, cache = self.config, self.cache
@@ -245,11 +271,15 @@ class DeviceReader:
         keys, values = cache.keys[index], cache.values[index]
         eight = self._eights[index]
         store(k, v, keys, values, turns, eight)
-        start, lists = turns.borders[2], None
-        end = start + num_tokens
-        if not dense and self.rule is not None and end > self.rule.dense_until(index):
-            write_means(keys, cache.means[index], start, end, eight)
-            lists = choose_lists(q, cache.means[index], turns, self.rule)
+        lists, means = None, cache.means[index]
+        if rule is not None and num_tokens == 1:
+            lists = choose_for_one(q, means, turns, rule)
+        elif rule is not None:
+            start = turns.borders[2]
+            end = start + num_tokens
+            if end > rule.dense_until(index):
+                write_means(keys, means, start, end, eight)
+                lists = choose_lists(q, means, turns, rule)
         splits = self._splits(num_tokens)
         out, _ = attend(q, keys, values, turns, lists, splits=splits, eight=eight)
         return layer.out(out.view(num_tokens, -1))
@@ -287,33 +317,8 @@ class DeviceReader:
             write_means(keys, means, start, end, eight)
         self.cache.length = end
 
-    def _decode(self, ids: Tensor, turns: Turns) -> Tensor:
-        if self._replay is None:
-            self._replay = Replay(lambda ids, turns: self.piece(ids, turns, dense=True), ids, turns)
-        return self._replay(ids, turns)
-
-
-class Replay:
-    """A piece of fixed length as a CUDA graph: launched as a whole, its inputs copied in."""
-
-    def __init__(self, piece: Callable[[Tensor, Turns], Tensor], ids: Tensor, turns: Turns) -> None:
-        """Run the piece so that its kernels are tuned, then record it."""
-        self.ids = ids.clone()
-        tensors = ("bounds", "cos", "sin", "key_cos", "key_sin")
-        self.turns = replace(turns, **{name: getattr(turns, name).clone() for name in tensors})
-        # it writes the same keys to the same place each time
-        piece(self.ids, self.turns)
-        torch.cuda.synchronize()
-        self.graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self.graph):
-            self.logits = piece(self.ids, self.turns)
-
-    def __call__(self, ids: Tensor, turns: Turns) -> Tensor:
-        """Returns the logits [V] after `ids`; they are overwritten by the next call."""
-        self.ids.copy_(ids)
-        self.turns.copy_(turns)
-        self.graph.replay()
-        return self.logits
+    def _decoded(self, ids: Tensor, turns: Turns) -> Tensor:
+        return self.piece(ids, turns, self.decode_rule)
 
 
 def _mlp(layer: Layer, normed: Tensor) -> Tensor:

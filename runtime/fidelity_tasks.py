@@ -235,7 +235,10 @@ def meaning(make: _Maker, depth: float) -> Item:
     return make.item("meaning", question, [name], [(depth, fact.format(name))])
 
 
-TASKS: Sequence[Callable[[_Maker, float], Item]] = (
+Task = Callable[[_Maker, float], Item]
+"""Makes a question whose facts begin at a depth of 0 to 1."""
+
+TASKS: Sequence[Task] = (
     passkey,
     multi_key,
     multi_value,
@@ -245,12 +248,12 @@ TASKS: Sequence[Callable[[_Maker, float], Item]] = (
 )
 
 
-def make_items(language: str, count: int, seed: int) -> list[Item]:
+def make_items(language: str, count: int, seed: int, tasks: Sequence[Task] = TASKS) -> list[Item]:
     """Returns `count` Items, the tasks in turn, their depths spread evenly for every task."""
     make = _Maker(language, seed)
-    rounds = -(-count // len(TASKS))
+    rounds = -(-count // len(tasks))
     depths = [(turn + 0.5) / rounds for turn in range(rounds)]
-    return [task(make, depth) for depth in make.random.sample(depths, rounds) for task in TASKS][
+    return [task(make, depth) for depth in make.random.sample(depths, rounds) for task in tasks][
         :count
     ]
 

@@ -52,6 +52,7 @@ from longctx.kernels.turns import Turns, make_turns
 from longctx.runtime import device_reader
 from longctx.runtime.config import ModelConfig
 from longctx.runtime.device_reader import DeviceReader, planned_bytes
+from longctx.runtime.device_weights import DeviceWeights, Projection
 
 sys.path.append(str(Path(__file__).parent))
 from gpu_checks import DTYPE, all_errors, random_weights, reader_of, shape, too_far  # noqa: E402
@@ -151,16 +152,15 @@ def prefill(reader: DeviceReader, length: int, densities: list[list[float]] | No
                 real(q, means, turns, rule)
                 return next(replayed)[0]
 
+            def read(start=start, end=end, turns=turns):
+                reader.piece(ids[start:end], turns, reader.rule if densities else None)
+                reader._finish(start, end)
+
             device_reader.choose_lists = replay
             try:
-                took = seconds(
-                    lambda ids=ids[start:end], turns=turns: reader.piece(
-                        ids, turns, dense=densities is None
-                    )
-                )
+                took = seconds(read)
             finally:
                 device_reader.choose_lists = real
-            reader._finish(start, end)
             shares = [share for _, share in drawn]
             density = sum(shares) / len(shares) if shares else 1.0
             rows.append({"end": end, "seconds": took, "density": density})
@@ -218,28 +218,41 @@ def attention_alone(config: ModelConfig, length: int, ceiling: float) -> list[di
     return rows
 
 
-def decoding(reader: DeviceReader, length: int, tokens: int = 16) -> dict:
-    """Returns the tokens per second after `length` tokens."""
-    reader.cache.length = length
+def decoding(reader: DeviceReader, length: int, rule: BlockRule | None, tokens: int = 12) -> dict:
+    """Returns the tokens per second after `length` tokens, by `rule` or to everything."""
+    reader.cache.length, reader.decode_rule, reader._replay = length, rule, None
     token = torch.tensor([1])
-    reader.read(token, lambda part: None, dense=True)
+    reader.decode(token)
     began = time.perf_counter()
     for _ in range(tokens):
-        reader.read(token, lambda part: None, dense=True)
+        reader.decode(token)
     took = (time.perf_counter() - began) / tokens
-    config = reader.config
+    config, head = reader.config, reader.weights.head
     weights = sum(
         one.weight.numel() * one.weight.element_size()
         for layer in reader.weights.layers
         for one in (layer.qkv, layer.out, layer.gate_up, layer.down)
     )
-    head = reader.weights.head
-    moved = (
-        weights
-        + head.numel() * 2
-        + config.cache_bytes_per_token(reader.cache.keys[0].itemsize) * length
+    keys = length if rule is None else min(length, rule.max_keys)
+    means = 0 if rule is None else config.cache_bytes_per_token(2) * length // BLOCK
+    cache = config.cache_bytes_per_token(reader.cache.keys[0].itemsize) * keys + means
+    moved = weights + head.numel() * head.element_size() + cache
+    return {"length": length, "attention": "blocks" if rule else "dense",
+            "tokens_per_second": 1 / took, "bytes_per_second": moved / took}  # fmt: skip
+
+
+def in_fp8(weights: DeviceWeights) -> DeviceWeights:
+    """Returns the weights with the matrices of their layers rounded to 8 bits."""
+
+    def rounded(one: Projection) -> Projection:
+        return Projection(quantize(one.weight), one.bias)
+
+    names = ("qkv", "out", "gate_up", "down")
+    layers = tuple(
+        replace(layer, **{name: rounded(getattr(layer, name)) for name in names})
+        for layer in weights.layers
     )
-    return {"length": length, "tokens_per_second": 1 / took, "bytes_per_second": moved / took}
+    return replace(weights, layers=layers)
 
 
 def measure(name, config: ModelConfig, lengths, densities, ceiling, report, *, kv8: bool) -> None:
@@ -269,11 +282,17 @@ def measure(name, config: ModelConfig, lengths, densities, ceiling, report, *, k
     steps = prefill(reader, fits[-1], layers)
     row["sparse"] = [upto(steps, one) for one in fits]
     row["peak_gib"] = torch.cuda.max_memory_allocated() / 2**30 if on_gpu else None
-    row["decoding"] = [decoding(reader, one) for one in fits]
+    row["decoding"] = [decoding(reader, one, rule) for rule in (None, BlockRule()) for one in fits]
     # more would take too long
     whole = [one for one in fits if one <= LENGTHS[1]]
     steps = prefill(reader, whole[-1], None)
     row["dense"] = [upto(steps, one) for one in whole]
+    # in 8 bits there is no room for both forms of the weights
+    if has_fp8_products(reader.device) and not kv8:
+        reader.weights = in_fp8(reader.weights)
+        warm_up(reader, layers)
+        steps = prefill(reader, whole[-1], layers)
+        row["sparse_fp8"] = [upto(steps, one) for one in whole]
     pairs = zip(row["dense_by_one_layer"], row["sparse"], strict=True)
     row["times_faster"] = [dense["seconds"] / sparse["seconds"] for dense, sparse in pairs]
 

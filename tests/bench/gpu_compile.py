@@ -31,7 +31,7 @@ from longctx.kernels.flash import TILE
 from longctx.kernels.triton_attention import attend, num_tiles
 from longctx.kernels.triton_fp8 import quantize
 from longctx.kernels.triton_layer import rms_norm, store, swiglu
-from longctx.kernels.triton_selection import choose_lists, lists_of, write_means
+from longctx.kernels.triton_selection import choose_for_one, choose_lists, lists_of, write_means
 from longctx.kernels.triton_tuning import Tuned
 from longctx.kernels.turns import make_turns
 
@@ -62,7 +62,11 @@ def compiled(kernel: JITFunction, values: dict, options: dict, capability: int) 
             attributes[(place,)] = [["tt.divisibility", 16]]
     source = ASTSource(kernel, signature, constants, attributes)
     binary = triton.compile(source, target=GPUTarget("cuda", capability, 32), options=options)
-    text = Counter(re.findall(r"wgmma\.mma_async|mma\.sync|cp\.async\.cg", binary.asm["ptx"]))
+    text = Counter(
+        re.findall(
+            r"cp\.async\.bulk\.tensor|wgmma\.mma_async|mma\.sync|cp\.async\.cg", binary.asm["ptx"]
+        )
+    )
     return {
         "capability": capability,
         "kernel": kernel.__name__,
@@ -136,6 +140,7 @@ def launch_all(num_heads: int, num_groups: int, head_dim: int) -> None:
     write_means(codes[0], means, 0, 1024, eight)
     attend(q, *codes, turns, lists, eight=eight)
     one = make_turns(NUMBERS, frequencies, 1024, 1)
+    choose_for_one(q[:1], means, one, BlockRule())
     attend(q[:1], keys, values, one, splits=64)
     attend(q[:1], *codes, one, splits=64, eight=eight)
     x = bf16(2, 3584)

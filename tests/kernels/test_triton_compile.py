@@ -25,12 +25,14 @@ def test_every_kernel_compiles_for_hopper_with_its_matrix_instructions(pytestcon
         "_pool",
         "_quantize_rows",
         "_rms_norm",
+        "_score_one",
         "_store",
         "_swiglu",
     }
     for row in found:
         if row["kernel"] == "_attend":
             prefill = row["ROWS"] > 16
-            assert row["wgmma.mma_async" if prefill else "mma.sync"] and row["cp.async.cg"], row
-            # what registers could not hold; making 8 bits whole takes some
-            assert row["stack_bytes"] <= (256 if row["EIGHT"] else 64), row
+            assert row["wgmma.mma_async" if prefill else "mma.sync"], row
+            assert row["cp.async.bulk.tensor"], row
+            # what registers could not hold while queries are turned; 8 bits take some more
+            assert row["stack_bytes"] <= (512 if row["EIGHT"] else 384), row

@@ -6,9 +6,15 @@ import torch
 from longctx.kernels.blocks import BlockRule, block_means, choose_blocks, predicted_mass
 from longctx.kernels.dual_chunk import DualChunk, Plain
 from longctx.kernels.flash import BLOCK, TILE
-from longctx.kernels.rope import inverse_frequencies, rotate
+from longctx.kernels.rope import angles, inverse_frequencies, rotate
 from longctx.kernels.triton_attention import num_tiles
-from longctx.kernels.triton_selection import choose_lists, lists_of, predicted_scores, write_means
+from longctx.kernels.triton_selection import (
+    choose_for_one,
+    choose_lists,
+    lists_of,
+    predicted_scores,
+    write_means,
+)
 from longctx.kernels.turns import make_turns
 
 RULES = [
@@ -101,3 +107,29 @@ def test_scores_and_lists_follow_the_ranges_of_dual_chunk_attention():
         for part, view in enumerate(views[:2]):
             upto = chosen & (blocks < view.end // BLOCK)
             assert lists.ends[tile, :, part].tolist() == upto.sum(-1).tolist()
+
+
+@pytest.mark.parametrize("position", [3 * 384 + 130, 384 + 7, 130])
+def test_a_single_query_chooses_by_its_own_mass_among_the_blocks_before_its_tile(position):
+    generator = torch.Generator().manual_seed(position)
+    reach, rule = DualChunk(448, 64, 300), BlockRule(256, 0.9, 1, 1, dense_below=0)
+    frequencies = inverse_frequencies(32, 1e4, {})
+    q = 3 * torch.randn(1, 6, 32, generator=generator)
+    # means that nobody wrote yet lie behind those of the Blocks that are whole
+    means = torch.full((2, 30, 32), float("nan"))
+    before = position // TILE * TILE // BLOCK
+    means[:, :before] = torch.randn(2, before, 32, generator=generator)
+    turns = make_turns(reach, frequencies, position, 1)
+    got = as_bool(choose_for_one(q, means, turns, rule), 0, 30)
+    factor = reach.temperature(torch.tensor([position]))
+    views = [
+        (
+            view.begin,
+            view.end,
+            factor * rotate(q, *angles(frequencies, view.positions)).transpose(0, 1),
+        )
+        for view in reach.views(position, 1)
+    ]
+    expected = choose_blocks(predicted_mass(views, means[:, :before]), rule)
+    assert 2 < expected.sum() < expected.numel() or before < 4
+    assert got[:, :before].equal(expected) and not got[:, before:].any()

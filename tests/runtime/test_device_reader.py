@@ -76,6 +76,22 @@ def test_logits_equal_those_of_the_decoder(tiny_model_dir, kind, reach, rule, st
             torch.testing.assert_close(mine[:, :length], other[:, :length], atol=2e-4, rtol=1e-4)
 
 
+@torch.inference_mode()
+def test_written_tokens_choose_their_blocks_as_those_of_the_decoder_do(tiny_model_dir):
+    theirs, ours = readers(tiny_model_dir("qwen2"), NUMBERS, None, 540)
+    theirs.decoder = replace(theirs.decoder, decode_rule=LITTLE)
+    ours.decode_rule = LITTLE
+    ids = random_ids(531)
+    for reader in (theirs, ours):
+        reader.read(ids[:528], lambda part: None, dense=True)
+    for token in ids[528:].split(1):
+        got, expected = ours.decode(token), theirs.decode(token)
+        assert got.shape == expected.shape and distance(got, expected) < 1e-5
+    ours.truncate(528)
+    ours.decode_rule = None
+    assert distance(ours.decode(ids[528:529]), expected) > 1e-3
+
+
 @pytest.mark.parametrize("kind", ["fp8", "kv8"])
 @torch.inference_mode()
 def test_weights_or_cache_in_8_bits_are_near(tiny_model_dir, kind):
@@ -132,7 +148,7 @@ def test_tuned_quotas_are_left_out_with_a_notice(tiny_model_dir, tmp_path, monke
     write_tuned(directory, Tuned(*facts, layers=((head, head),) * 3))
     rules, notices = [], []
 
-    def load(config, weights, device, capacity, rule, on_notice, *, kv8):
+    def load(config, weights, device, capacity, rule, on_notice, *, decode_rule, kv8):
         rules.append(rule)
         return DeviceReader.__new__(DeviceReader)
 
