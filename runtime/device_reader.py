@@ -41,6 +41,9 @@ STEP_SIZE = 32_768
 # Rows that go through the MLP together: its temporaries are the largest of all.
 MLP_ROWS = 8_192
 
+# The longest window in which answers attend to everything: choosing Blocks costs more there.
+DENSE_ANSWERS_UNTIL = 131_072
+
 # Programs of the attention kernel per processor of the device that keep it busy.
 PROGRAMS_EACH = 2
 
@@ -104,6 +107,9 @@ def load_device_engine(
     if numerics not in ("auto", "bfloat16"):
         raise ModelError(f"numerics {numerics!r} is not for a GPU, expected auto or bfloat16")
     config = extend(config, sight.extend, sight.window)
+    capacity = min(window or config.native_window, config.window)
+    if sight.decoding == "auto" and capacity <= DENSE_ANSWERS_UNTIL:
+        sight = replace(sight, decoding="dense")
     rule, one_rule = prefill_rule(sight, config, directory), decode_rule(sight, config)
     if not (rule is None or isinstance(rule, BlockRule)):
         raise ModelError(
@@ -118,7 +124,6 @@ def load_device_engine(
             raise ModelError(
                 "fidelity, stand_ins and early_layers are not for a GPU", "leave them out"
             )
-    capacity = min(window or config.native_window, config.window)
     weights = open_weights(directory)
     reader = load_device_reader(
         config, weights, device, capacity, rule, on_notice, decode_rule=one_rule, kv8=kv8

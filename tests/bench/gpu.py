@@ -1,6 +1,6 @@
 """Checks every kernel on a GPU, then measures the shapes of Qwen2.5-7B-1M and 14B-1M, to 1M tokens.
 
-Run: python -P tests/bench/gpu.py OUT.json [--densities FILE] [--small]
+Run: python -P tests/bench/gpu.py OUT.json [--densities FILE] [--shape 7B] [--sparse-only] [--small]
 
 Speed and memory are those of random weights of the exact shapes. What such weights select means
 nothing, so selection runs for its cost and then lists of the wanted density take its place: those
@@ -255,9 +255,13 @@ def in_fp8(weights: DeviceWeights) -> DeviceWeights:
     return replace(weights, layers=layers)
 
 
-def measure(name, config: ModelConfig, lengths, densities, ceiling, report, *, kv8: bool) -> None:
+def measure(
+    name, config: ModelConfig, lengths, densities, ceiling, report, *, kv8: bool, sparse_only: bool
+) -> None:
     """Adds to the report what one shape does, the cheapest figures first."""
     on_gpu = torch.cuda.is_available()
+    if on_gpu:
+        torch.cuda.empty_cache()
     free = torch.cuda.mem_get_info()[0] if on_gpu else 2**40
     planned = {one: sum(planned_bytes(config, one + 64, kv8=kv8)) for one in lengths}
     fits = [one for one in lengths if planned[one] < free]
@@ -265,13 +269,14 @@ def measure(name, config: ModelConfig, lengths, densities, ceiling, report, *, k
         "planned_gib": {one: planned[one] / 2**30 for one in lengths},
         "does_not_fit": [one for one in lengths if one not in fits],
     }
-    row["attention"] = [line for one in fits for line in attention_alone(config, one, ceiling)]
-    one_layer = replace(config, num_layers=1)
-    reader = reader_of(one_layer, random_weights(one_layer), fits[-1], None, kv8)
-    warm_up(reader, None)
-    steps = prefill(reader, fits[-1], None)
-    row["dense_by_one_layer"] = [upto(steps, one, config.num_layers) for one in fits]
-    del reader
+    if not sparse_only:
+        row["attention"] = [line for one in fits for line in attention_alone(config, one, ceiling)]
+        one_layer = replace(config, num_layers=1)
+        reader = reader_of(one_layer, random_weights(one_layer), fits[-1], None, kv8)
+        warm_up(reader, None)
+        steps = prefill(reader, fits[-1], None)
+        row["dense_by_one_layer"] = [upto(steps, one, config.num_layers) for one in fits]
+        del reader
     if on_gpu:
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
@@ -283,6 +288,8 @@ def measure(name, config: ModelConfig, lengths, densities, ceiling, report, *, k
     row["sparse"] = [upto(steps, one) for one in fits]
     row["peak_gib"] = torch.cuda.max_memory_allocated() / 2**30 if on_gpu else None
     row["decoding"] = [decoding(reader, one, rule) for rule in (None, BlockRule()) for one in fits]
+    if sparse_only:
+        return
     # more would take too long
     whole = [one for one in fits if one <= LENGTHS[1]]
     steps = prefill(reader, whole[-1], None)
@@ -301,6 +308,8 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("out", type=Path)
     parser.add_argument("--densities", type=Path)
+    parser.add_argument("--shape", default="", help="only those whose name begins so")
+    parser.add_argument("--sparse-only", action="store_true", help="neither checks nor dense")
     parser.add_argument("--small", action="store_true")
     options = parser.parse_args()
     densities = None
@@ -309,7 +318,7 @@ def main() -> None:
     on_gpu = torch.cuda.is_available()
     if not on_gpu and not (options.small and interpreted()):
         raise SystemExit("torch finds no CUDA device")
-    shapes = SHAPES
+    shapes = {name: one for name, one in SHAPES.items() if name.startswith(options.shape)}
     if options.small:
         tiny = replace(shape(2, 128, 192, 4, 2), head_dim=32, vocab_size=1000)
         shapes = {
@@ -335,18 +344,20 @@ def main() -> None:
         options.out.write_text(json.dumps(report, indent=2) + "\n")
 
     with torch.inference_mode():
-        report["errors"] = all_errors(small=options.small)
-        print(json.dumps(report["errors"], indent=2), flush=True)
+        if not options.sparse_only:
+            report["errors"] = all_errors(small=options.small)
+            print(json.dumps(report["errors"], indent=2), flush=True)
         report["ceilings"] = ceilings(64 if options.small else 8192)
         save()
-        if wrong := too_far(report["errors"]):
+        if wrong := too_far(report.get("errors", {})):
             raise SystemExit("kernels that compute something else:\n" + "\n".join(wrong))
         for name, (config, lengths, kv8) in shapes.items():
             if time.perf_counter() - began > BUDGET_SECONDS / 2:
                 report["left_out"].append(f"{name}: no time left")
                 continue
             ceiling = report["ceilings"]["bf16_flops"]
-            measure(name, config, lengths, densities, ceiling, report, kv8=kv8)
+            given = {"kv8": kv8, "sparse_only": options.sparse_only}
+            measure(name, config, lengths, densities, ceiling, report, **given)
             print(json.dumps(report["shapes"][name], indent=2), flush=True)
             save()
 
