@@ -231,7 +231,7 @@ class DeviceReader:
     def decode(self, token_ids: Tensor) -> Tensor:
         """Returns float32 logits [T, V] after each of an answer's tokens, and remembers them."""
         found = []
-        for token in token_ids.to(self.device).split(1):
+        for token in torch.split(token_ids.to(self.device), 1):
             start = self.cache.length
             turns = self._turns(start, 1)
             if self._replay is None and self.device.type == "cuda":

@@ -200,9 +200,10 @@ def reader_of(
     kv8: bool = False,
 ) -> DeviceReader:
     reach = DualChunk(*config.dual_chunk, trained=config.native_window)
-    return DeviceReader(
-        config, weights, Numerics("bfloat16", DTYPE, "as read"), capacity, reach=reach, rule=rule
-    )
+    numerics = Numerics("bfloat16", DTYPE, "as read")
+    reader = DeviceReader(config, weights, numerics, capacity, reach=reach, rule=rule, kv8=kv8)
+    assert (reader.cache.keys[0].dtype == torch.int8) == kv8
+    return reader
 
 
 def check_replay() -> float:
