@@ -18,8 +18,8 @@ YARN_FACTOR = 4
 def extend(config: ModelConfig, name: str, window: int | None = None) -> ModelConfig:
     """Returns the ModelConfig as it reads past its native window, by the extension called `name`.
 
-    "dca" cuts the text into Chunks of the native window, a quarter of it the local size: the same
-    for every window, up to `MOST` native ones. "yarn" stretches by the least power of two that
+    "dca" cuts the text into Chunks so that no distance exceeds half of the native window, with a
+    quarter of that as the local size: the same for every window, up to `MOST` native ones. "yarn" stretches by the least power of two that
     holds `window`, `YARN_FACTOR` unless given: the same token is another one under another factor,
     so it is never left to the length of a prompt. A model that its makers stretch this way already
     keeps their numbers.
@@ -39,7 +39,9 @@ def extend(config: ModelConfig, name: str, window: int | None = None) -> ModelCo
         )
     native = config.native_window
     if name == "dca":
-        sizes = native, native // 4
+        # at their longest trained distances small models find little: at 65,536 tokens the 0.5B found
+        # a number in the middle with half of them, and with three quarters or all of them did not
+        sizes = native // 2, native // 8
         return replace(config, dual_chunk=sizes, window=MOST * native)
     if rope_kind(config.rope_scaling) != "default":
         raise ModelError(

@@ -28,7 +28,7 @@ from longctx.runtime.sight import Sight
 from longctx.runtime.tokenizer import Tokenizer
 
 DEPTHS = 5
-ANSWER_TOKENS = 12
+ANSWER_TOKENS = 24
 ROOM = 256
 
 

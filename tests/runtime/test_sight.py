@@ -149,7 +149,7 @@ def test_modes_and_their_values_go_by_name(directory):
     past = replace(config, window=8 * config.native_window)
     assert prefill_rule(Sight(), past, directory) == BlockRule(dense_below=32_768)
     assert prefill_rule(Sight("dense"), past, directory) is None
-    assert decode_rule(Sight(), past) == BlockRule(dense_below=32_768)
+    assert decode_rule(Sight(), past) == BlockRule(16_384, 0.999, dense_below=32_768)
     assert decode_rule(Sight(decoding="dense"), past) is None
     torn = replace(past, dual_chunk=(2_048, 100))
     assert prefill_rule(Sight(), torn, directory) is None
