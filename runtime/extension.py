@@ -19,10 +19,10 @@ def extend(config: ModelConfig, name: str, window: int | None = None) -> ModelCo
     """Returns the ModelConfig as it reads past its native window, by the extension called `name`.
 
     "dca" cuts the text into Chunks so that no distance exceeds half of the native window, with a
-    quarter of that as the local size: the same for every window, up to `MOST` native ones. "yarn" stretches by the least power of two that
-    holds `window`, `YARN_FACTOR` unless given: the same token is another one under another factor,
-    so it is never left to the length of a prompt. A model that its makers stretch this way already
-    keeps their numbers.
+    quarter of that as the local size: the same for every window, up to `MOST` native ones. "yarn"
+    stretches by the least power of two that holds `window`, `YARN_FACTOR` unless given: the same
+    token is another one under another factor, so it is never left to the length of a prompt. A
+    model that its makers stretch this way already keeps their numbers.
 
     Raises:
         ModelError: there is no such extension, or its makers stretch the model another way.
@@ -39,8 +39,8 @@ def extend(config: ModelConfig, name: str, window: int | None = None) -> ModelCo
         )
     native = config.native_window
     if name == "dca":
-        # at their longest trained distances small models find little: at 65,536 tokens the 0.5B found
-        # a number in the middle with half of them, and with three quarters or all of them did not
+        # at their longest distances small models find little: in the middle of 65,536 tokens the
+        # 0.5B found a number with half of them, and with three quarters or all of them did not
         sizes = native // 2, native // 8
         return replace(config, dual_chunk=sizes, window=MOST * native)
     if rope_kind(config.rope_scaling) != "default":

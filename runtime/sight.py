@@ -24,8 +24,8 @@ R = TypeVar("R", BlockRule, VerticalSlashRule)
 # Tokens before this position see everything, where nobody says which see less.
 DENSE_BELOW = 32_768
 
-# Keys and mass of a written token. One query predicts less well than a tile of them, and has to find
-# the digits of a number one by one: with 4,096 keys the 0.5B lost the last ones at 65,536 tokens.
+# Keys and mass of a written token. One query predicts less well than a tile of them, and digits of
+# a number are found one by one: with 4,096 keys the 0.5B lost the last ones at 65,536 tokens.
 ANSWER_KEYS, ANSWER_MASS = 16_384, 0.999
 
 
