@@ -60,7 +60,7 @@ def can_flash(q: Tensor) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class _Work:
+class Work:
     """Units of work: a KV head, the first query and how many, the first Item and the last, a slot.
 
     What has one slot each is merged at the end.
@@ -86,7 +86,7 @@ def attend_all(queries: Queries, keys: Rows, values: Rows, causal: bool = True) 
     num_queries, end = queries[-1][2].shape[1], queries[-1][1]
     position = end - num_queries if causal else end
     views = tuple((begin, last) for begin, last, _ in queries)
-    work = _all_of(views, num_queries, keys.shape[0], causal, torch.get_num_threads())
+    work = all_of(views, num_queries, keys.shape[0], causal, torch.get_num_threads())
     return _run(queries, keys, values, work, position, causal)
 
 
@@ -102,7 +102,7 @@ def attend_items(
     tiles = _tiles(position, num_queries)
     assert len(tiles) == len(chosen), (position, num_queries, len(chosen))
     if num_queries == 1:
-        work = _shared_out(chosen[0], num_queries, torch.get_num_threads())
+        work = shared_out(chosen[0], num_queries, torch.get_num_threads())
         return _run(queries, keys, values, work, position, True)
     units, flat, length = [], [], 0
     for group in range(keys.shape[0]):
@@ -110,23 +110,23 @@ def attend_items(
             flat.append(lists[group])
             units.append((group, *tile, length, length + len(flat[-1]), 0))
             length += len(flat[-1])
-    work = _Work(np.array(units, dtype=np.int64), np.concatenate(flat))
+    work = Work(np.array(units, dtype=np.int64), np.concatenate(flat))
     return _run(queries, keys, values, work, position, True)
 
 
 # the layers of a model ask for the same one after the other
 @lru_cache(maxsize=8)
-def _all_of(
+def all_of(
     views: tuple[tuple[int, int], ...],
     num_queries: int,
     num_groups: int,
     causal: bool,
     num_threads: int,
-) -> _Work:
+) -> Work:
     """Returns the work of attending to all keys [begin, end) of the Views."""
     items = np.concatenate([items_of(*ends, view) for view, ends in enumerate(views)])
     if num_queries < TILE // 4:
-        return _shared_out([items] * num_groups, num_queries, num_threads)
+        return shared_out([items] * num_groups, num_queries, num_threads)
     position = views[-1][1] - num_queries if causal else 0
     tiles = _tiles(position, num_queries)
     lasts = [int(np.searchsorted(items[:, 0], position + first + n)) for first, n in tiles]
@@ -135,7 +135,7 @@ def _all_of(
         for group in range(num_groups)
         for tile, last in zip(tiles, lasts, strict=True)
     ]
-    return _Work(np.array(units, dtype=np.int64), items)
+    return Work(np.array(units, dtype=np.int64), items)
 
 
 def _tiles(position: int, num_queries: int) -> list[tuple[int, int]]:
@@ -148,7 +148,7 @@ def _tiles(position: int, num_queries: int) -> list[tuple[int, int]]:
     return found
 
 
-def _shared_out(chosen: Sequence[Items], num_queries: int, num_threads: int) -> _Work:
+def shared_out(chosen: Sequence[Items], num_queries: int, num_threads: int) -> Work:
     """Returns the work of few queries: the Items of each KV head in shares of their own."""
     most = max(1, _SHARES * num_threads // len(chosen))
     longest = max(map(len, chosen))
@@ -162,11 +162,11 @@ def _shared_out(chosen: Sequence[Items], num_queries: int, num_threads: int) -> 
             if ends[i] < ends[i + 1]
         ]
         length += len(items)
-    return _Work(np.array(units, dtype=np.int64), np.concatenate(chosen), num_shares)
+    return Work(np.array(units, dtype=np.int64), np.concatenate(chosen), num_shares)
 
 
 def _run(
-    queries: Queries, keys: Rows, values: Rows, work: _Work, position: int, causal: bool
+    queries: Queries, keys: Rows, values: Rows, work: Work, position: int, causal: bool
 ) -> Partial:
     """Returns what the units of work give, those of all slots together."""
     from longctx.kernels import flash_loops

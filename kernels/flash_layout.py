@@ -16,6 +16,7 @@ from longctx.kernels.vectors import (
     LANES,
     WORDS,
     after,
+    ask_for,
     compiled_in,
     load,
     place,
@@ -53,7 +54,9 @@ def fill_block(source: Any, head_dim: int, count: int, whole: Any) -> None:
 
 
 @numba.njit(error_model="numpy")
-def lay_out(keys: Any, values: Any, head_dim: int, columns: Any, rows: Any) -> None:
+def lay_out(
+    keys: Any, values: Any, head_dim: int, columns: Any, rows: Any, next_keys: int, next_values: int
+) -> None:
     """Lay out a Block of bfloat16 keys and values.
 
     `columns` [BLOCK / PANEL, head_dim / IN_WORD, PANEL] words are those of the keys, `rows`
@@ -64,12 +67,16 @@ def lay_out(keys: Any, values: Any, head_dim: int, columns: Any, rows: Any) -> N
         panel = i // PANEL * (head_dim // IN_WORD) * PANEL + i % PANEL
         for j in range(0, width, _SIDE):
             to = panel + j * (2 // IN_WORD) * PANEL
+            for k in range(i, i + _SIDE):
+                ask_for(next_keys + 4 * (k * width + j))
             _transpose(after(keys, i * width + j), width, after(columns, to))
     if IN_WORD == 2:
         for i in range(0, width, LANES):
             panel = 2 * i // PANEL * (BLOCK // 2) * PANEL + 2 * i % PANEL
             for j in range(BLOCK // 2):
                 one = after(values, 2 * j * width + i)
+                ask_for(next_values + 4 * (2 * j * width + i))
+                ask_for(next_values + 4 * (2 * j * width + width + i))
                 _interleave(one, after(one, width), after(rows, panel + j * PANEL))
     else:
         for i in range(0, head_dim, LANES):

@@ -116,6 +116,8 @@ def _one_unit(
                 lay_out_row(source, head_dim, after(rows, row * depth))
         offset = 4 * (group * kv_stride + start * stored_width)
         some_keys, some_values = words(keys + offset), words(values + offset)
+        upcoming = items[min(item + 1, end - 1), 0]
+        ahead = 4 * (group * kv_stride + upcoming * stored_width)
         if is_coded:
             places = coding, group, start, num_keys, head_dim
             restore_block(some_keys, some_values, *places, whole_keys, whole_values)
@@ -124,7 +126,7 @@ def _one_unit(
             fill_block(some_keys, head_dim, num_keys, whole_keys)
             fill_block(some_values, head_dim, num_keys, whole_values)
             some_keys, some_values = whole_keys, whole_values
-        lay_out(some_keys, some_values, head_dim, columns, panels)
+        lay_out(some_keys, some_values, head_dim, columns, panels, keys + ahead, values + ahead)
         torn = num_keys < BLOCK or start + num_keys > limits[0]
         for row in range(0, padded, ROWS):
             seen = min(num_keys, limits[row : row + ROWS].max() - start) if torn else BLOCK

@@ -92,11 +92,18 @@ def attend_one(
     value_means: Tensor | None = None,
 ) -> Tensor:
     """Returns attention [H, 1, D] of the newest token alone to what the Rule chooses for it."""
-    chosen = rule.choose_for_one(queries, means[:, : (keys.shape[1] - 1) // BLOCK])
-    if can_flash(queries[-1][2]) and _is_of_blocks(chosen, len(keys)):
-        lists = [_items(queries, chosen, g) for g in range(len(keys))]
+    if can_flash(queries[-1][2]) and not rule.stand_ins:
+        lists = items_for_one(rule, queries, means, keys.shape[1])
         return attend_items(queries, keys, values, [lists])[0].to(queries[-1][2].dtype)
+    chosen = rule.choose_for_one(queries, means[:, : (keys.shape[1] - 1) // BLOCK])
     return _attend_tile(queries, keys, values, chosen, means, value_means)
+
+
+def items_for_one(rule: BlockRule, queries: Queries, means: Tensor, num_keys: int) -> list[Items]:
+    """Returns for each KV head what the newest of `num_keys` tokens attends to: whole Blocks."""
+    chosen = rule.choose_for_one(queries, means[:, : (num_keys - 1) // BLOCK])
+    assert chosen.stand_ins is None and len(chosen.blocks) == len(means)
+    return [_items(queries, chosen, group) for group in range(len(means))]
 
 
 def _attend_tile(

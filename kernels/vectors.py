@@ -52,6 +52,12 @@ def call(builder: Any, name: str, result: Any, args: list[Any]) -> Any:
     return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), args)
 
 
+def prefetch(builder: Any, pointer: Any) -> None:
+    """Have the line of cache at `pointer` brought near, to be read soon."""
+    once = [ir.Constant(I32, of) for of in (0, 3, 1)]
+    call(builder, "llvm.prefetch.p0", ir.VoidType(), [pointer, *once])
+
+
 def place(builder: Any, pointer: Any, offset: Any, kind: Any) -> Any:
     """Returns the pointer to a `kind` that lies `offset` elements after `pointer`."""
     if isinstance(offset, int):
@@ -135,3 +141,14 @@ def after(typing: Any, pointer: Any, count: Any) -> Any:
         return builder.gep(args[0], [args[1]])
 
     return pointer(pointer, types.intp), generate
+
+
+@compiled_in
+def ask_for(typing: Any, address: Any) -> Any:
+    """Has the line of cache at an address brought near, to be read soon."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        prefetch(builder, builder.inttoptr(args[0], ir.PointerType(ir.IntType(8))))
+        return context.get_dummy_value()
+
+    return types.void(types.intp), generate

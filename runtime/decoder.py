@@ -10,19 +10,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import zip_longest
 
 import torch
 from torch import Tensor
 from torch.nn.functional import rms_norm
 
+from longctx.kernels.answer import AnswerLayer, Floats, Turned, turned
 from longctx.kernels.attention import attend
 from longctx.kernels.blocks import BlockRule
 from longctx.kernels.dual_chunk import DualChunk, Plain
-from longctx.kernels.flash import BLOCK
-from longctx.kernels.linear import Upcast, project
+from longctx.kernels.flash import BLOCK, all_of, can_flash, shared_out
+from longctx.kernels.linear import FEW_ROWS, Upcast, project, rescored
 from longctx.kernels.narrow import multiply
 from longctx.kernels.rope import inverse_frequencies, rotate, score_factor
-from longctx.kernels.sparse import Rule, attend_one, attend_tiles
+from longctx.kernels.sparse import Rule, attend_one, attend_tiles, items_for_one
 from longctx.runtime.config import ModelConfig
 from longctx.runtime.errors import ModelError
 from longctx.runtime.fidelity import RecallMeter
@@ -40,13 +42,8 @@ from longctx.runtime.layer import (
     keep,
 )
 from longctx.runtime.micro_batch import MicroBatch, micro_batches
-from longctx.runtime.narrow_weights import Keeping, NarrowWeights, can_narrow
+from longctx.runtime.narrow_weights import Keeping, NarrowLayer, NarrowWeights, can_narrow
 from longctx.runtime.numerics import Numerics, has_fast_bfloat16
-
-# Tokens whose logits are computed exactly: the rest share too little probability to matter.
-RESCORED = 256
-# Tokens of which only the likeliest is looked at when those are sought.
-_RUN = 64
 
 
 @dataclass(frozen=True)
@@ -85,9 +82,9 @@ class Decoder:
         """Returns float32 logits [T, vocabulary] of normed rows [T, hidden]."""
         head = self.weights[head_name(self.config)]
         if self.narrowed and (decoding or self.in_narrow):
-            return _rescored(multiply(self.narrowed.head, hidden)[0], hidden, head)
+            return rescored(multiply(self.narrowed.head, hidden)[0], hidden, head)
         if decoding and self.numerics.decoding != "as read":
-            return _rescored(project(hidden, head).float(), hidden, head)
+            return rescored(project(hidden, head).float(), hidden, head)
         # in slices, since the head in another precision would be the largest tensor of all
         parts = [project(hidden, rows.to(hidden.dtype)) for rows in torch.split(head, 16_384)]
         return torch.cat(parts, dim=-1).float()
@@ -107,28 +104,6 @@ def fitted(numerics: Numerics, config: ModelConfig, weights: Mapping[str, Tensor
 def head_name(config: ModelConfig) -> str:
     """Returns the name of the matrix of the logits."""
     return "model.embed_tokens.weight" if config.tied_head else "lm_head.weight"
-
-
-def _rescored(logits: Tensor, hidden: Tensor, head: Tensor) -> Tensor:
-    """Returns logits [T, V] whose likeliest are computed again in float32.
-
-    A product of bfloat16 or narrow weights leaves ties among the likeliest tokens.
-    """
-    for row, rows in zip(logits, hidden, strict=True):
-        best = _likeliest(row)
-        row[best] = head[best].float() @ rows.float()
-    return logits
-
-
-def _likeliest(row: Tensor) -> Tensor:
-    """Returns the indices of the RESCORED greatest of `row` [V]; a sort of all takes 1 ms."""
-    whole = row[: len(row) // _RUN * _RUN].view(-1, _RUN)
-    if len(whole) <= RESCORED:
-        return row.topk(min(RESCORED, len(row))).indices
-    # as many runs have a number that is no less than this, so the greatest are among those
-    least = whole.amax(1).topk(RESCORED).values[-1]
-    found = (row >= least).nonzero()[:, 0]
-    return found[row[found].topk(RESCORED).indices]
 
 
 def build_decoder(
@@ -231,16 +206,45 @@ def forward(
         num_tokens,
         factor=score_factor(decoder.config.rope_scaling),
     )
+    turns = _turns(decoder, batches, cache) if decoding and num_tokens <= FEW_ROWS else []
     for index in range(decoder.config.num_layers):
         layer = _layer(decoder, index, decoding)
-        for batch in batches:
+        for batch, turn in zip_longest(batches, turns):
             rows = x[batch.rows]
+            if turn:
+                assert isinstance(layer, NarrowLayer)
+                _answer(decoder, index, layer.parts, rows.numpy(), turn, cache)
+                continue
             attended = _attended(decoder, index, layer.heads(rows), batch, cache, dense)
             layer.add_attention(attended, rows)
             layer.add_mlp(rows)
         on_layer(index)
     cache.length = start + num_tokens
     return _norm(decoder, "model.norm.weight", x)
+
+
+def _turns(decoder: Decoder, batches: Sequence[MicroBatch], cache: KVCache) -> list[Turned]:
+    """Returns how the rows of an answer are turned, if they can take the way of an AnswerLayer."""
+    dtype, head_dim = decoder.numerics.dtype, decoder.config.head_dim
+    fits = decoder.narrowed and not cache.eights and not decoder.has_stand_ins
+    if not fits or not can_flash(torch.empty(head_dim, dtype=dtype)):
+        return []
+    return [turned(batch.position, batch.keys, batch.queries) for batch in batches]
+
+
+def _answer(
+    decoder: Decoder, index: int, layer: AnswerLayer, x: Floats, turn: Turned, cache: KVCache
+) -> None:
+    """Take rows x [T, hidden] of an answer through a layer, in place."""
+    keys, values, means = cache.keys[index], cache.values[index], cache.means[index]
+    end, rule, threads = turn.position + len(x), decoder.decode_rule, torch.get_num_threads()
+    queries = layer.into_heads(x, turn, keys, values)
+    cache.average(index, turn.position, end)
+    if len(x) == 1 and rule and end > rule.dense_until(index):
+        work = shared_out(items_for_one(rule, turn.seen(queries), means, end), 1, threads)
+    else:
+        work = all_of(turn.views, len(x), len(keys), True, threads)
+    layer.out_of_heads(x, queries, work, turn.position, keys, values)
 
 
 def _attended(

@@ -52,8 +52,9 @@ class Engine:
         self._length = 0
         # from here on what was read attended densely
         self._question_start = 0
-        # tokens read ahead of the answer, and those of them that came true
+        # whether tokens are read ahead of the answer, how many were, and how many came true
         self.num_guessed = self.num_foreseen = 0
+        self.guesses = True
 
     def close(self) -> None:
         """Return when what was read is stored, where it is to be stored."""
@@ -238,7 +239,7 @@ class Engine:
 
     def _ahead(self, token: int, room: int) -> list[int]:
         """Returns the tokens that may follow `token`, since they did where this was read before."""
-        count = min(self.reader.most_rows - 1, room)
+        count = min(self.reader.most_rows - 1, room) if self.guesses else 0
         return guessed(self._ids[: self._length], token, count) if count > 0 else []
 
     def _remember(self, token_ids: list[int]) -> None:

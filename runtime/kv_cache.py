@@ -60,6 +60,10 @@ class KVCache:
         else:
             self.keys[layer][:, start:end] = keys.transpose(0, 1)
             self.values[layer][:, start:end] = values.transpose(0, 1)
+        self.average(layer, start, end)
+
+    def average(self, layer: int, start: int, end: int) -> None:
+        """Take the means of the Blocks that end in the written tokens [start, end)."""
         first, last = start // BLOCK, end // BLOCK
         if last > first:
             whole = [rows[:, first * BLOCK :] for rows in self.until(layer, last * BLOCK)]

@@ -11,13 +11,13 @@ from torch import Tensor
 
 from longctx.kernels.byte_linear import GROUP
 from longctx.kernels.flash import BLOCK
-from longctx.kernels.narrow import bits_needed, narrow_bytes
+from longctx.kernels.narrow import narrow_bytes
 from longctx.runtime.config import ModelConfig
 from longctx.runtime.decoder import fitted, head_name
 from longctx.runtime.errors import OutOfMemory
 from longctx.runtime.layer import fits_byte_layers
 from longctx.runtime.micro_batch import MICRO_BATCH
-from longctx.runtime.narrow_weights import can_narrow, keeping_of, narrowed_names
+from longctx.runtime.narrow_weights import can_narrow, keeping_of, narrowed_names, own_bits
 from longctx.runtime.numerics import Numerics
 from longctx.runtime.weights import open_weights
 
@@ -123,7 +123,7 @@ def _weights_bytes(
         narrowed = keeping.path.stat().st_size
     else:
         for name in names:
-            bits = numerics.narrow_bits or bits_needed(weights[name])
+            bits = numerics.narrow_bits or own_bits(weights[name], name == shape[1])
             narrowed += narrow_bytes(tuple(weights[name].shape), bits)
     numbers = sum(weights[name].numel() for name in names if ".layers." in name)
     if numerics.reading == "stored":

@@ -19,8 +19,8 @@ import numpy as np
 
 from longctx.kernels.narrow import Narrow, narrow_bytes, panel_bytes
 
-# Raise it when the layout of `Narrow` changes, or how its codes are found.
-_FORMAT = 1
+# Raise it when the layout of `Narrow` changes, how its codes are found, or how many bits they get.
+_FORMAT = 2
 _MAGIC = b"LCTXNW\0\1"
 _BACK = struct.Struct("<Q8s")
 _PAGE = 4_096

@@ -13,7 +13,20 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from longctx.kernels.narrow import Narrow, Stack, fits, multiply, narrow, stack, swiglu, warm_up
+from longctx.kernels import answer
+from longctx.kernels.answer import AnswerLayer
+from longctx.kernels.flash import has_flash
+from longctx.kernels.narrow import (
+    Narrow,
+    Stack,
+    bits_needed,
+    fits,
+    multiply,
+    narrow,
+    stack,
+    swiglu,
+    warm_up,
+)
 from longctx.runtime.config import ModelConfig
 from longctx.runtime.install import SOURCE, make_private
 from longctx.runtime.layer import MATRICES, Heads, Parameters, Release, keep
@@ -22,34 +35,33 @@ from longctx.runtime.numerics import Numerics
 from longctx.runtime.prefix_store import PrefixStore
 from longctx.runtime.store import model_at
 
+# A third of the bytes of a token were the head's, in 8 bits. It only has to find the likeliest
+# words, which are scored again from the stored weights, and to weigh all others together.
+HEAD_BITS = 5
+
 
 @dataclass(frozen=True, slots=True)
 class NarrowLayer:
     """A Layer of weights in 4 to 8 bits, its matrices joined for few calls, heads in `dtype`."""
 
     own: Parameters
-    qkv: Stack
-    out: Stack
-    gate_up: Stack
-    down: Stack
-    norm: NDArray[np.float32]
-    mlp_norm: NDArray[np.float32]
+    parts: AnswerLayer
     dtype: torch.dtype
 
     def heads(self, x: Tensor) -> Heads:
         """Returns the queries, keys and values of the rows x [T, hidden]."""
-        parts = multiply(self.qkv, x, self.norm, self.own.config.norm_eps)
-        q, k, v = (part.to(self.dtype) for part in parts)
+        found = multiply(self.parts.qkv, x, self.parts.norm, self.parts.eps)
+        q, k, v = (part.to(self.dtype) for part in found)
         return self.own.in_heads(q, k, v)
 
     def add_attention(self, attended: Tensor, x: Tensor) -> None:
         """Add to x [T, hidden] what the heads saw, [T, H * D]."""
-        x += multiply(self.out, attended)[0]
+        x += multiply(self.parts.out, attended)[0]
 
     def add_mlp(self, x: Tensor) -> None:
         """Add to x [T, hidden] what the SwiGLU makes of it."""
-        eps = self.own.config.norm_eps
-        x += swiglu(self.gate_up, self.down, x, self.mlp_norm, eps)
+        parts = self.parts
+        x += swiglu(parts.gate_up, parts.down, x, parts.mlp_norm, parts.eps)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +100,8 @@ class NarrowWeights:
         """Return when they are there, and the loops that read them."""
         _ = self.layers, self.head
         warm_up()
+        if self._dtype == torch.bfloat16 and has_flash():
+            answer.warm_up()
 
     @cached_property
     def layers(self) -> tuple[NarrowLayer, ...]:
@@ -113,7 +127,8 @@ class NarrowWeights:
 
     def _made(self) -> Iterator[tuple[str, Narrow]]:
         for name in narrowed_names(self._num_layers, self._head):
-            yield name, narrow(self._weights[name], self._bits)
+            bits = self._bits or own_bits(self._weights[name], name == self._head)
+            yield name, narrow(self._weights[name], bits)
             self._release(name)
 
     def _layer(self, prefix: str) -> NarrowLayer:
@@ -123,20 +138,23 @@ class NarrowWeights:
             return stack(parts, [self._weights.get(f"{name}.bias") for name in whole])
 
         def norm(name: str) -> NDArray[np.float32]:
-            weight: NDArray[np.float32] = self._weights[f"{prefix}{name}.weight"].float().numpy()
-            return weight
+            weight = self._weights.get(f"{prefix}{name}.weight", torch.empty(0))
+            found: NDArray[np.float32] = weight.float().numpy()
+            return found
 
         q, k, v, out, gate, up, down = MATRICES
-        return NarrowLayer(
-            Parameters(self._config, self._weights, prefix),
+        parts = AnswerLayer(
             joined(q, k, v),
             joined(out),
             joined(gate, up),
             joined(down),
             norm("input_layernorm"),
             norm("post_attention_layernorm"),
-            self._dtype,
+            np.stack([norm("self_attn.q_norm"), norm("self_attn.k_norm")]),
+            self._config.head_dim,
+            self._config.norm_eps,
         )
+        return NarrowLayer(Parameters(self._config, self._weights, prefix), parts, self._dtype)
 
 
 def narrowed_names(num_layers: int, head: str) -> Iterator[str]:
@@ -145,6 +163,12 @@ def narrowed_names(num_layers: int, head: str) -> Iterator[str]:
         for name in MATRICES:
             yield f"model.layers.{layer}.{name}.weight"
     yield head
+
+
+def own_bits(weight: Tensor, is_head: bool) -> int:
+    """Returns the bits of a matrix where nobody wants others: what it needs, for the head fewer."""
+    needed = bits_needed(weight)
+    return min(needed, HEAD_BITS) if is_head else needed
 
 
 def can_narrow(weights: Mapping[str, Tensor], num_layers: int, head: str) -> bool:

@@ -156,12 +156,12 @@ def tiny_model_dir(tmp_path_factory):
 
         sizes = {"vocab_size": 512, "hidden_size": 64, "intermediate_size": 128}
         sizes |= {"num_hidden_layers": 3, "num_attention_heads": 4, "max_position_embeddings": 2048}
+        # Qwen3's heads do not add up to the hidden size.
+        sizes |= {"head_dim": 32} if kind == "qwen3" else {}
         config = transformers.AutoConfig.for_model(
             kind,
             **sizes | changes,
             num_key_value_heads=2,
-            # Qwen3's heads do not add up to the hidden size.
-            **({"head_dim": 32} if kind == "qwen3" else {}),
             tie_word_embeddings=kind == "qwen2",
             bos_token_id=None,
             eos_token_id=510,

@@ -3,7 +3,9 @@
 Each figure is of a process of its own. llama.cpp reads the official GGUF file (flash attention on),
 OpenVINO GenAI the same weights as Q8_0, since it does not read all of the official file's types;
 transformers and longctx the store's copy in 16 bits. The peers live in an environment of their own,
-made with `pip install openvino-genai llama-cpp-python transformers torch gguf`.
+made with `pip install openvino-genai llama-cpp-python transformers torch gguf`. Where an engine is
+asked for that guesses words from the prompt (`longctx-lookup`), all prompts end in a quotation that
+the answer goes on with.
 
 Run: python -P tests/bench/peers.py MODEL_DIRECTORY OFFICIAL.gguf TEXT OUT.json LENGTHS REPEATS \
     PEER_PYTHON [ENGINE ...]
@@ -28,13 +30,19 @@ Run = Callable[[Path, Path, Sequence[int]], Iterator[str | None]]
 
 
 def run_longctx(
-    directory: Path, gguf: Path, ids: Sequence[int], attention: str = "dense"
+    directory: Path,
+    gguf: Path,
+    ids: Sequence[int],
+    attention: str = "dense",
+    guesses: bool = False,
 ) -> Iterator[str | None]:
     from longctx.runtime.engine import load_engine
     from longctx.runtime.sight import Sight
 
     window, sight = len(ids) + WRITTEN, Sight(attention=attention)
     engine = load_engine(directory, window=window, num_threads=THREADS, sight=sight)
+    # what is guessed from the prompt says more of the text than of the engine
+    engine.guesses = guesses
     numerics = engine.reader.numerics
     dtype = str(numerics.dtype).removeprefix("torch.")
     reading = {
@@ -52,8 +60,15 @@ def run_sparse(directory: Path, gguf: Path, ids: Sequence[int]) -> Iterator[str 
     return run_longctx(directory, gguf, ids, "blocks")
 
 
-def run_llama(directory: Path, gguf: Path, ids: Sequence[int]) -> Iterator[str | None]:
+def run_lookup(directory: Path, gguf: Path, ids: Sequence[int]) -> Iterator[str | None]:
+    return run_longctx(directory, gguf, ids, guesses=True)
+
+
+def run_llama(
+    directory: Path, gguf: Path, ids: Sequence[int], guesses: bool = False
+) -> Iterator[str | None]:
     from llama_cpp import Llama
+    from llama_cpp.llama_speculative import LlamaPromptLookupDecoding
 
     model = Llama(
         str(gguf),
@@ -62,13 +77,24 @@ def run_llama(directory: Path, gguf: Path, ids: Sequence[int]) -> Iterator[str |
         n_threads_batch=THREADS,
         flash_attn=True,
         verbose=False,
+        # two, as its documentation has it for a CPU
+        draft_model=LlamaPromptLookupDecoding(num_pred_tokens=2) if guesses else None,
+        logits_all=guesses,
     )
     yield "Q4_K_M weights, 8 bit products, KV in float16"
+    if guesses:
+        for _, _ in zip(range(WRITTEN), model.generate(list(ids), temp=0.0), strict=False):
+            yield None
+        return
     tokens = list(ids)
     for _ in range(WRITTEN):
         model.eval(tokens)
         tokens = [model.sample(temp=0.0)]
         yield None
+
+
+def run_llama_lookup(directory: Path, gguf: Path, ids: Sequence[int]) -> Iterator[str | None]:
+    return run_llama(directory, gguf, ids, guesses=True)
 
 
 def run_transformers(directory: Path, gguf: Path, ids: Sequence[int]) -> Iterator[str | None]:
@@ -114,6 +140,9 @@ def run_openvino(directory: Path, gguf: Path, ids: Sequence[int]) -> Iterator[st
     )
 
 
+QUOTING: dict[str, Run] = {"longctx-lookup": run_lookup, "llama.cpp-lookup": run_llama_lookup}
+"""With words of the answer guessed from the prompt; asked only by name."""
+
 RUNS: dict[str, Run] = {
     "longctx": run_longctx,
     "longctx-blocks": run_sparse,
@@ -158,7 +187,7 @@ def child(engine: str, directory: Path, gguf: Path) -> None:
 
     ids = json.load(sys.stdin)
     began = time.perf_counter()
-    run = RUNS[engine](directory, gguf, ids)
+    run = (RUNS | QUOTING)[engine](directory, gguf, ids)
     mode = next(run)
     times, own = [time.perf_counter()], None
     for told in run:
@@ -180,6 +209,13 @@ def child(engine: str, directory: Path, gguf: Path) -> None:
             }
         )
     )
+
+
+def prompt(ids: Sequence[int], length: int, *, quoting: bool) -> list[int]:
+    """Returns the first tokens, the last of them words from their middle if these are to go on."""
+    if not quoting:
+        return list(ids[:length])
+    return [*ids[: length - 32], *ids[length // 2 : length // 2 + 32]]
 
 
 def main(
@@ -204,7 +240,7 @@ def main(
                 command = [python, "-P", __file__, "--one", engine, directory, gguf]
                 done = subprocess.run(
                     command,
-                    input=json.dumps(ids[:length]),
+                    input=json.dumps(prompt(ids, length, quoting="-lookup" in "".join(engines))),
                     text=True,
                     capture_output=True,
                     env={**os.environ, "OMP_NUM_THREADS": str(THREADS)},
@@ -233,7 +269,7 @@ def write(out: Path, model: str, machine: dict[str, Any], rows: list[dict[str, A
             },
         }
         for length in sorted({row["num_tokens"] for row in good})
-        for engine in RUNS
+        for engine in RUNS | QUOTING
         if (
             found := [row for row in good if (row["engine"], row["num_tokens"]) == (engine, length)]
         )

@@ -26,7 +26,7 @@ with FORMS.forced(sys.argv[1]):
 
     @njit(void(words, words, words, words, words, words, floats, floats, int64))
     def tile(keys, values, columns, panels, queries, weights, scores, sums, head_dim):
-        lay_out(keys, values, head_dim, columns, panels)
+        lay_out(keys, values, head_dim, columns, panels, head_dim, head_dim)
         score(queries, head_dim, columns, 64, scores)
         weigh(scores, float32(1), float32(40), sums, weights, sums)
         gather(weights, 64, panels, head_dim, scores)
