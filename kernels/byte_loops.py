@@ -5,6 +5,8 @@ Tensors come as their addresses: one compilation serves all shapes.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numba
 import numpy as np
 
@@ -14,15 +16,73 @@ from longctx.kernels.byte_vectors import (
     TOKENS,
     code_gated_group,
     code_group,
+    regrouping,
     sum_of_squares,
     tiling,
 )
-from longctx.kernels.vectors import LANES, floats, words
+from longctx.kernels.narrow_dots import PANEL
+from longctx.kernels.narrow_loops import take
+from longctx.kernels.vectors import floats, words
 
 _tile, _pair, _one = tiling(TOKENS, False), tiling(2, False), tiling(1, False)
 _add_tile, _add_pair, _add_one = tiling(TOKENS, True), tiling(2, True), tiling(1, True)
-_PANEL_BYTES = OUTPUTS * 4
-_HALF, _HIGH, _SIGNS = np.uint32(16), np.uint32(0xFFFF0000), np.uint32(0x80808080)
+_of_four, _of_five, _of_six, _of_eight = map(regrouping, (4, 5, 6, 8))
+
+
+@numba.njit(error_model="numpy")
+def _regroup(bits: int, place: int, groups: int, to_codes: int, to_scales: int) -> None:
+    """Make the panel of `narrow` at `place` bytes with a scale for each group."""
+    codes = place + 4 * PANEL
+    scales = codes + groups * (PANEL * GROUP * bits // 8)
+    if bits == 4:
+        _of_four(codes, scales, place, groups, to_codes, to_scales)
+    elif bits == 5:
+        _of_five(codes, scales, place, groups, to_codes, to_scales)
+    elif bits == 6:
+        _of_six(codes, scales, place, groups, to_codes, to_scales)
+    else:
+        _of_eight(codes, scales, place, groups, to_codes, to_scales)
+
+
+@numba.njit(error_model="numpy")
+def _tiles(
+    num_tokens: int,
+    codes: int,
+    sums: int,
+    scales: int,
+    groups: int,
+    matrix: Any,
+    of_outputs: Any,
+    start: Any,
+    out: int,
+    stride: int,
+    adds: bool,
+) -> None:
+    """Fill 32 columns of `out`, or add to them."""
+    t = 0
+    while t < num_tokens:
+        rows = words(codes + t * groups * GROUP)
+        below, each = words(sums + 4 * t * groups), floats(scales + 4 * t * groups)
+        at = out + 4 * t * stride
+        rest = num_tokens - t
+        if rest >= TOKENS:
+            if adds:
+                _add_tile(rows, below, each, groups, matrix, of_outputs, start, floats(at), stride)
+            else:
+                _tile(rows, below, each, groups, matrix, of_outputs, start, words(at), stride)
+            t += TOKENS
+        elif rest >= 2:
+            if adds:
+                _add_pair(rows, below, each, groups, matrix, of_outputs, start, floats(at), stride)
+            else:
+                _pair(rows, below, each, groups, matrix, of_outputs, start, words(at), stride)
+            t += 2
+        else:
+            if adds:
+                _add_one(rows, below, each, groups, matrix, of_outputs, start, floats(at), stride)
+            else:
+                _one(rows, below, each, groups, matrix, of_outputs, start, words(at), stride)
+            t += 1
 
 
 @numba.njit(parallel=True, cache=True, error_model="numpy")
@@ -32,46 +92,50 @@ def multiply(
     sums: int,
     scales: int,
     groups: int,
-    weights: int,
-    weight_scales: int,
-    bias: int,
-    num_panels: int,
+    table: Any,
+    bias: Any,
     out: int,
     stride: int,
     adds: bool,
+    num_threads: int,
 ) -> None:
-    """Fill bfloat16 out [T, O], rows `stride` words apart, or add the product to float32 out."""
-    for panel in numba.prange(num_panels):
-        matrix = words(weights + panel * groups * (GROUP // 4) * _PANEL_BYTES)
-        of_outputs = floats(weight_scales + panel * groups * _PANEL_BYTES)
-        start = floats(bias + panel * _PANEL_BYTES)
-        t = 0
-        while t < num_tokens:
-            rows = words(codes + t * groups * GROUP)
-            below, each = words(sums + 4 * t * groups), floats(scales + 4 * t * groups)
-            at = out + 4 * (t * stride + panel * (OUTPUTS if adds else OUTPUTS // 2))
-            rest = num_tokens - t
-            if rest >= TOKENS:
-                if adds:
-                    to = floats(at)
-                    _add_tile(rows, below, each, groups, matrix, of_outputs, start, to, stride)
-                else:
-                    _tile(rows, below, each, groups, matrix, of_outputs, start, words(at), stride)
-                t += TOKENS
-            elif rest >= 2:
-                if adds:
-                    to = floats(at)
-                    _add_pair(rows, below, each, groups, matrix, of_outputs, start, to, stride)
-                else:
-                    _pair(rows, below, each, groups, matrix, of_outputs, start, words(at), stride)
-                t += 2
-            else:
-                if adds:
-                    to = floats(at)
-                    _add_one(rows, below, each, groups, matrix, of_outputs, start, to, stride)
-                else:
-                    _one(rows, below, each, groups, matrix, of_outputs, start, words(at), stride)
-                t += 1
+    """Fill bfloat16 out [T, O], rows `stride` words apart, or add the product to float32 out.
+
+    A thread makes two panels of the table 32 outputs in bytes and multiplies all rows with them.
+    """
+    num_pairs = table[-1, 3] // 2
+    counter = np.zeros(8, dtype=np.int64)
+    for _ in numba.prange(num_threads):
+        memory = np.empty(groups * (GROUP + 4) * OUTPUTS + 4 * OUTPUTS + 64, dtype=np.uint8)
+        matrix = -(memory.ctypes.data // -64) * 64
+        of_outputs = matrix + groups * GROUP * OUTPUTS
+        start = floats(of_outputs + 4 * groups * OUTPUTS)
+        pair = take(counter, 1)
+        while pair < num_pairs:
+            part = 0
+            while 2 * pair >= table[part, 3]:
+                part += 1
+            before = table[part - 1, 3] if part else 0
+            for half in range(2):
+                place = table[part, 0] + (2 * pair + half - before) * table[part, 2]
+                to = matrix + 4 * half * PANEL, of_outputs + 4 * half * PANEL
+                _regroup(table[part, 1], place, groups, to[0], to[1])
+            for i in range(OUTPUTS):
+                start[i] = bias[pair * OUTPUTS + i] if len(bias) else np.float32(0)
+            _tiles(
+                num_tokens,
+                codes,
+                sums,
+                scales,
+                groups,
+                words(matrix),
+                floats(of_outputs),
+                start,
+                out + 4 * pair * (OUTPUTS if adds else OUTPUTS // 2),
+                stride,
+                adds,
+            )
+            pair = take(counter, 1)
 
 
 @numba.njit(parallel=True, cache=True, error_model="numpy")
@@ -121,30 +185,3 @@ def code_gated_rows(
                 floats(scales + 4 * at),
                 words(sums + 4 * at),
             )
-
-
-@numba.njit(parallel=True, cache=True, error_model="numpy")
-def code_weights(matrix: int, num_panels: int, groups: int, codes: int, scales: int) -> None:
-    """Fill codes [P, K / 4, 32, 4] and scales [P, K / 64, 32] of bfloat16 rows [O, K]."""
-    ones = np.ones(GROUP, dtype=np.float32)
-    for panel in numba.prange(num_panels):
-        memory = np.empty(3 * GROUP + 2 * LANES, dtype=np.float32)
-        base = -(memory.ctypes.data // -64) * 64
-        row, found, sums = words(base), words(base + 4 * GROUP), words(base + 5 * GROUP)
-        weight = floats(base + 8 * GROUP)
-        for i in range(GROUP):
-            weight[i] = ones[i]
-        for r in range(OUTPUTS):
-            source = words(matrix + 2 * (panel * OUTPUTS + r) * groups * GROUP)
-            for group in range(groups):
-                for i in range(GROUP // 2):
-                    pair = source[group * (GROUP // 2) + i]
-                    row[2 * i] = pair << _HALF
-                    row[2 * i + 1] = pair & _HIGH
-                at = panel * groups + group
-                scale = floats(scales + 4 * (at * OUTPUTS + r))
-                code_group(floats(base), np.float32(1), weight, found, scale, sums)
-                target = words(codes + at * GROUP * OUTPUTS)
-                for i in range(GROUP // 4):
-                    # without a sign, 128 stands for 0
-                    target[i * OUTPUTS + r] = found[i] ^ _SIGNS

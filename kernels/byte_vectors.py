@@ -11,6 +11,7 @@ from typing import Any
 from llvmlite import ir
 
 from longctx.kernels.flash_vectors import power_of_two
+from longctx.kernels.narrow_dots import CHUNKS, OFFSETS, PANEL, Panel, code_bytes
 from longctx.kernels.vectors import (
     FLOAT,
     FLOATS,
@@ -37,6 +38,10 @@ TOKENS = 6
 OUTPUTS = 32
 _VECTORS = OUTPUTS // LANES
 _UNROLLED = 4
+# Stands for 0 in the codes of weights, which have no sign.
+ZERO = 128
+# Added to a number it leaves the nearest integer in the last bits.
+_ROUNDING = 3.0 * 2**22
 _I8 = ir.IntType(8)
 _BYTES, _FEW_BYTES = ir.VectorType(_I8, 64), ir.VectorType(_I8, LANES)
 _MOST = 127.0
@@ -216,3 +221,113 @@ def _code(builder: Any, found: list[Any], codes: Any, scale: Any, total: Any) ->
         builder.store(few, place(builder, codes, i * LANES // 4, _FEW_BYTES)).align = 16
     added = call(builder, "llvm.vector.reduce.add.v16i32", I32, [sums])
     builder.store(builder.mul(added, ir.Constant(I32, -128)), total)
+
+
+def regrouping(bits: int) -> Any:
+    """Returns the intrinsic that makes a panel of `narrow` bytes with a scale for each group of 64.
+
+    It takes the addresses of the panel's codes, scales and units, how many groups of 64 it has, and
+    where the codes go, 64 of every 128 bytes, and the scales, 16 of every 32.
+    """
+
+    @compiled_in
+    def regroup(
+        typing: Any, codes: Any, scales: Any, units: Any, groups: Any, to_codes: Any, to_scales: Any
+    ) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            groups, kind = args[3], ir.PointerType(_I8)
+            pointers = [builder.inttoptr(args[k], kind) for k in (0, 1, 2, 4, 5)]
+            codes, scales, units, to_codes, to_scales = pointers
+            panel = Panel(builder, bits)
+            assert panel.lanes == PANEL, "products of bytes come with vectors of 16"
+            with cgutils.for_range(builder, groups) as loop:
+                parts = []
+                for index in range(GROUP // (4 * CHUNKS)):
+                    at = times(builder, loop.index, GROUP // (4 * CHUNKS), index)
+                    parts += _scaled_parts(panel, codes, scales, at, groups)
+                most = every(0.0)
+                for chunks, scale, low in parts:
+                    for edge in _edges(builder, chunks):
+                        size = fma(builder, scale, edge, low)
+                        size = call(builder, "llvm.fabs.v16f32", FLOATS, [size])
+                        most = _greater(builder, size, most)
+                step = builder.fmul(most, every(1 / _MOST))
+                none = builder.fcmp_ordered("==", most, every(0.0))
+                inverse = builder.select(none, every(0.0), builder.fdiv(every(_MOST), most))
+                step = builder.fmul(step, panel.load(units, ir.Constant(I64, 0), FLOATS))
+                at = times(builder, loop.index, 4 * OUTPUTS)
+                to = builder.bitcast(builder.gep(to_scales, [at]), ir.PointerType(FLOATS))
+                builder.store(step, to).align = 64
+                place = 0
+                for chunks, scale, low in parts:
+                    factor, start = builder.fmul(scale, inverse), builder.fmul(low, inverse)
+                    for chunk in chunks:
+                        four = _rounded_bytes(builder, chunk, factor, start)
+                        at = times(builder, loop.index, OUTPUTS * GROUP, 4 * OUTPUTS * place)
+                        to = builder.bitcast(builder.gep(to_codes, [at]), ir.PointerType(WORDS))
+                        builder.store(four, to).align = 64
+                        place += 1
+            return context.get_dummy_value()
+
+        return types.void(*(types.intp,) * 6), generate
+
+    return regroup
+
+
+def _scaled_parts(
+    panel: Panel, codes: Any, scales: Any, at: Any, groups: Any
+) -> list[tuple[list[Any], Any, Any]]:
+    """Returns the chunks of a group of `narrow` by their scales: weight = scale * code + low."""
+    builder, halves = panel.builder, 2 if panel.bits == 6 else 1
+    chunks = panel.chunks(codes, times(builder, at, code_bytes(panel.bits)))
+    each, found = CHUNKS // halves, []
+    for half in range(halves):
+        place = times(builder, at, 2 * PANEL * halves, 2 * PANEL * half)
+        kind = ir.VectorType(ir.HalfType(), PANEL)
+        scale = builder.fpext(panel.load(scales, place, kind), FLOATS)
+        low = builder.fmul(scale, every(-float(OFFSETS[panel.bits])))
+        if panel.bits == 4:
+            place = builder.add(place, times(builder, groups, 2 * PANEL * GROUP // (4 * CHUNKS)))
+            low = builder.fpext(panel.load(scales, place, kind), FLOATS)
+        found.append((chunks[half * each : half * each + each], scale, low))
+    return found
+
+
+def _greater(builder: Any, one: Any, other: Any) -> Any:
+    return builder.select(builder.fcmp_ordered(">", one, other), one, other)
+
+
+def _edges(builder: Any, chunks: list[Any]) -> list[Any]:
+    """Returns the least and the greatest of the codes of each lane."""
+    found = []
+    for sign in ("<", ">"):
+
+        def better(one: Any, other: Any, sign: str = sign) -> Any:
+            one, other = (builder.bitcast(vector, _BYTES) for vector in (one, other))
+            picked = builder.select(builder.icmp_unsigned(sign, one, other), one, other)
+            return builder.bitcast(picked, WORDS)
+
+        best = chunks[0]
+        for chunk in chunks[1:]:
+            best = better(best, chunk)
+        for shift in (16, 8):
+            moved = builder.lshr(best, ir.Constant(WORDS, [shift] * LANES))
+            # what is shifted in must not win
+            moved = builder.or_(moved, builder.shl(best, ir.Constant(WORDS, [32 - shift] * LANES)))
+            best = better(best, moved)
+        code = builder.and_(best, ir.Constant(WORDS, [255] * LANES))
+        found.append(builder.uitofp(code, FLOATS))
+    return found
+
+
+def _rounded_bytes(builder: Any, chunk: Any, factor: Any, start: Any) -> Any:
+    """Returns factor * code + start of 4 codes in each lane, rounded to bytes over ZERO."""
+    whole = None
+    byte = ir.Constant(WORDS, [255] * LANES)
+    for k in range(4):
+        shift = ir.Constant(WORDS, [8 * k] * LANES)
+        code = builder.uitofp(builder.and_(builder.lshr(chunk, shift), byte), FLOATS)
+        number = builder.fadd(fma(builder, code, factor, start), every(_ROUNDING + ZERO))
+        bits = builder.shl(builder.and_(builder.bitcast(number, WORDS), byte), shift)
+        whole = bits if whole is None else builder.or_(whole, bits)
+    return whole

@@ -10,13 +10,13 @@ import torch
 from longctx.kernels.byte_linear import (
     GROUP,
     OUTPUTS,
-    byte_matrix,
     code_gated_rows,
     code_rows,
     has_byte_products,
     multiply,
 )
 from longctx.kernels.flash import BLOCK, attend_all, has_flash
+from longctx.kernels.narrow import narrow, stack
 
 
 def compile_loops(on_notice: Callable[[str], None], *, kv8: bool = False) -> None:
@@ -38,6 +38,6 @@ def compile_loops(on_notice: Callable[[str], None], *, kv8: bool = False) -> Non
         rows = torch.zeros(1, 1, BLOCK)
         round_rows(rows.numpy(), rows.to(torch.int8).numpy(), rows[0].numpy(), 0)
     if has_byte_products():
-        matrix = byte_matrix([torch.zeros(OUTPUTS, GROUP, dtype=torch.bfloat16)], [None])
+        matrix = stack([narrow(torch.zeros(OUTPUTS, GROUP), 8)])
         multiply(code_rows(torch.zeros(1, GROUP)), matrix)
         code_gated_rows(torch.zeros(1, 2 * GROUP, dtype=torch.bfloat16))

@@ -59,6 +59,11 @@ class Stack:
     starts: tuple[int, ...]
     bias: NDArray[np.float32]
 
+    @property
+    def num_rows(self) -> int:
+        """The rows of all, those that only fill panels among them."""
+        return int(self.table[-1, 3]) * PANEL
+
 
 def fits(weight: Tensor) -> bool:
     """Returns whether the rows of `weight` [out, in] are whole groups."""

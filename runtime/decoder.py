@@ -37,7 +37,6 @@ from longctx.runtime.layer import (
     Layer,
     Parameters,
     Release,
-    byte_layer,
     fits_byte_layers,
     keep,
 )
@@ -59,12 +58,10 @@ class Decoder:
     frequencies: Tensor
     upcast: Upcast
     narrowed: NarrowWeights | None
-    byte_layers: dict[int, ByteLayer] = field(default_factory=dict)
     reach: DualChunk | Plain = Plain()
     rule: Rule | None = None
     decode_rule: BlockRule | None = None
     meter: RecallMeter = field(default_factory=RecallMeter)
-    release: Release = keep
     in_bytes: bool = False
     in_narrow: bool = False
     key_biases: Sequence[Tensor] = ()
@@ -81,7 +78,7 @@ class Decoder:
     def logits(self, hidden: Tensor, *, decoding: bool = False) -> Tensor:
         """Returns float32 logits [T, vocabulary] of normed rows [T, hidden]."""
         head = self.weights[head_name(self.config)]
-        if self.narrowed and (decoding or self.in_narrow):
+        if self.narrowed and (decoding or self.in_narrow or self.in_bytes):
             return rescored(multiply(self.narrowed.head, hidden)[0], hidden, head)
         if decoding and self.numerics.decoding != "as read":
             return rescored(project(hidden, head).float(), hidden, head)
@@ -160,7 +157,8 @@ def build_decoder(
         narrowed = NarrowWeights(
             config, held, head, numerics.narrow_bits, numerics.dtype, keeping, release
         )
-    in_bytes = numerics.reading == "bytes" and fits_byte_layers(weights, config.num_layers)
+    in_bytes = narrowed is not None and numerics.reading == "bytes"
+    in_bytes = in_bytes and fits_byte_layers(weights, config.num_layers)
     return Decoder(
         config,
         numerics,
@@ -168,7 +166,6 @@ def build_decoder(
         frequencies,
         Upcast(numerics.dtype),
         narrowed,
-        release=release,
         in_bytes=in_bytes,
         in_narrow=narrowed is not None and numerics.reading != "stored" and not in_bytes,
         reach=reach,
@@ -280,14 +277,11 @@ def _norm(decoder: Decoder, name: str, x: Tensor) -> Tensor:
 
 def _layer(decoder: Decoder, index: int, decoding: bool) -> Layer:
     """Returns a layer with its matrices in the precision that the rows are to meet."""
-    if decoder.narrowed and (decoding or decoder.in_narrow):
-        return decoder.narrowed.layers[index]
+    if decoder.narrowed and (decoding or decoder.in_narrow or decoder.in_bytes):
+        layer = decoder.narrowed.layers[index]
+        return layer if decoding or decoder.in_narrow else ByteLayer(layer.own, layer.parts)
     own = Parameters(decoder.config, decoder.weights, f"model.layers.{index}.")
     decoding = decoding and decoder.numerics.decoding != "as read"
-    if decoder.in_bytes and not decoding:
-        if index not in decoder.byte_layers:
-            decoder.byte_layers[index] = byte_layer(own, decoder.release)
-        return decoder.byte_layers[index]
 
     def matrix(name: str) -> Tensor:
         weight = decoder.weights[f"{own.prefix}{name}.weight"]

@@ -14,10 +14,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import rms_norm, silu
 
+from longctx.kernels.answer import AnswerLayer
 from longctx.kernels.byte_linear import (
-    ByteMatrix,
     ByteRows,
-    byte_matrix,
     code_gated_rows,
     code_rows,
     fits_bytes,
@@ -105,17 +104,14 @@ class FloatLayer:
 
 @dataclass(frozen=True, slots=True)
 class ByteLayer:
-    """A Layer whose products are of bytes, matrices of the same rows in one."""
+    """A Layer whose products are of bytes, made of matrices in fewer bits."""
 
     own: Parameters
-    into_heads: ByteMatrix
-    out_of_heads: ByteMatrix
-    gate_and_up: ByteMatrix
-    down: ByteMatrix
+    parts: AnswerLayer
 
     def heads(self, x: Tensor) -> Heads:
         """Returns the queries, keys and values of the rows x [T, hidden]."""
-        rows = multiply(self._normed("input_layernorm", x), self.into_heads)
+        rows = multiply(self._normed("input_layernorm", x), self.parts.qkv)
         config = self.own.config
         sizes = (config.num_heads, config.num_kv_heads, config.num_kv_heads)
         parts = torch.split(rows, [n * config.head_dim for n in sizes], dim=1)
@@ -123,12 +119,12 @@ class ByteLayer:
 
     def add_attention(self, attended: Tensor, x: Tensor) -> None:
         """Add to x [T, hidden] what the heads saw, [T, H * D]."""
-        multiply(code_rows(attended.float()), self.out_of_heads, x)
+        multiply(code_rows(attended.float()), self.parts.out, x)
 
     def add_mlp(self, x: Tensor) -> None:
         """Add to x [T, hidden] what the SwiGLU makes of it."""
-        both = multiply(self._normed("post_attention_layernorm", x), self.gate_and_up)
-        multiply(code_gated_rows(both), self.down, x)
+        both = multiply(self._normed("post_attention_layernorm", x), self.parts.gate_up)
+        multiply(code_gated_rows(both), self.parts.down, x)
 
     def _normed(self, name: str, x: Tensor) -> ByteRows:
         return code_rows(x, self.own.get(f"{name}.weight"), self.own.config.norm_eps)
@@ -143,19 +139,3 @@ def fits_byte_layers(weights: Mapping[str, Tensor], num_layers: int) -> bool:
 
 def keep(name: str) -> None:
     """Release nothing."""
-
-
-def byte_layer(own: Parameters, release: Release = keep) -> ByteLayer:
-    """Returns the layer with its matrices in bytes; `release` hears which ones it was made of."""
-
-    def together(*names: str) -> ByteMatrix:
-        whole = [f"{own.prefix}{name}.weight" for name in names]
-        biases = [own.get(f"{name}.bias") for name in names]
-        matrix = byte_matrix([own.weights[name] for name in whole], biases)
-        for name in whole:
-            release(name)
-        return matrix
-
-    return ByteLayer(
-        own, together(*ATTENTION[:3]), together(ATTENTION[3]), together(*MLP[:2]), together(MLP[2])
-    )

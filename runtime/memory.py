@@ -9,13 +9,11 @@ from pathlib import Path
 
 from torch import Tensor
 
-from longctx.kernels.byte_linear import GROUP
 from longctx.kernels.flash import BLOCK
 from longctx.kernels.narrow import narrow_bytes
 from longctx.runtime.config import ModelConfig
 from longctx.runtime.decoder import fitted, head_name
 from longctx.runtime.errors import OutOfMemory
-from longctx.runtime.layer import fits_byte_layers
 from longctx.runtime.micro_batch import MICRO_BATCH
 from longctx.runtime.narrow_weights import can_narrow, keeping_of, narrowed_names, own_bits
 from longctx.runtime.numerics import Numerics
@@ -130,8 +128,6 @@ def _weights_bytes(
         return stored + narrowed, upcast
     # the stored ones are let go of, a layer at a time; the likeliest rows of the head are read
     a_layer = 2 * numbers // config.num_layers
-    if numerics.reading == "bytes" and fits_byte_layers(weights, config.num_layers):
-        return stored - 2 * numbers + a_layer + numbers * (GROUP + 4) // GROUP + narrowed, 0
     return stored - 2 * numbers + (0 if kept else a_layer) + narrowed, 0
 
 

@@ -5,6 +5,7 @@ the next text is the same up to its own key, so that much of it need not be read
 
 Run: python -P tests/bench/passkey.py MODEL_DIRECTORY TEXT OUT.json LENGTH [LENGTH ...]
          [--attention MODE] [--decoding MODE] [--extend NAME] [--device cuda] [--kv8] [--seed N]
+         [--keys N] [--together]
 
 OUT.json is added to, so that runs of several modes lie side by side.
 """
@@ -14,6 +15,7 @@ import json
 import resource
 import time
 from datetime import date
+from itertools import islice
 from pathlib import Path
 
 import torch
@@ -32,13 +34,17 @@ ANSWER_TOKENS = 24
 ROOM = 256
 
 
-def prompts_of(tokenizer: Tokenizer, text: str, length: int, seed: int):
-    """Yields the Items, the deepest first, each with its prompt of about `length` tokens."""
+def prompts_of(tokenizer: Tokenizer, text: str, length: int, seed: int, together: bool):
+    """Yields the Items, the deepest first, each with its prompt of about `length` tokens.
+
+    They may lie together in one text, which is read once: each is then asked for by its place.
+    """
     ids = tokenizer.encode(text[: 6 * length])[: length - ROOM]
     text = tokenizer.decode(ids)
     items = make_items("en", DEPTHS, seed, [passkey])
     for item in sorted(items, key=lambda item: -item.depth):
-        documents = with_facts(text, item.facts)
+        facts = [fact for one in items for fact in one.facts] if together else item.facts
+        documents = with_facts(text, facts)
         yield (
             item,
             chat_prompt(tokenizer, system=SYSTEM, documents=documents, question=item.question),
@@ -64,13 +70,22 @@ def measure(options: argparse.Namespace, tokenizer: Tokenizer, length: int) -> d
     if on_gpu:
         torch.cuda.reset_peak_memory_stats()
     found, seconds = [], []
-    for item, prompt in prompts_of(tokenizer, text, length, options.seed):
+    marks = {}
+    prompts = prompts_of(tokenizer, text, length, options.seed, options.together)
+    for item, prompt in islice(prompts, options.keys):
         began = time.perf_counter()
+
+        def on_progress(done: int, total: int, began=began, first=not seconds) -> None:
+            size = 1 << done.bit_length() - 1 if done else 0
+            if first and size >= 16_384:
+                marks.setdefault(size, (done, round(time.perf_counter() - began, 2)))
+
         ids = engine.generate(
             prompt.ids,
             max_tokens=ANSWER_TOKENS,
             stop_ids=tokenizer.stop_ids,
             question_start=len(prompt.prefix_ids),
+            on_progress=on_progress,
         )
         answer, first = [], None
         for token in ids:
@@ -90,12 +105,14 @@ def measure(options: argparse.Namespace, tokenizer: Tokenizer, length: int) -> d
         "extend": sight.extend,
         "kv8": options.kv8,
         "seed": options.seed,
+        "together": options.together,
         "device": torch.cuda.get_device_name() if on_gpu else machine()["processor"],
         "torch": torch.__version__,
         "date": date.today().isoformat(),
         "found": sum(one["found"] for one in found),
         "first_token_seconds": round(seconds[0], 2),
         "tokens_per_second": round(len(prompt.ids) / seconds[0], 1),
+        "tokens_read_by_seconds": list(marks.values()),
         "peak_gib": round(
             (peak or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024) / 2**30, 2
         ),
@@ -118,6 +135,8 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--kv8", action="store_true")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--keys", type=int, default=DEPTHS)
+    parser.add_argument("--together", action="store_true")
     options = parser.parse_args()
     tokenizer = Tokenizer.load(options.model)
     report = {"model": options.model.name, "text": options.text.name, "rows": []}

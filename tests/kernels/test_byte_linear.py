@@ -7,7 +7,6 @@ from torch.nn.functional import rms_norm, silu
 from longctx.kernels.byte_linear import (
     GROUP,
     OUTPUTS,
-    byte_matrix,
     byte_weights,
     code_gated_rows,
     code_rows,
@@ -16,6 +15,7 @@ from longctx.kernels.byte_linear import (
     has_byte_products,
     multiply,
 )
+from longctx.kernels.narrow import narrow, stack
 
 pytestmark = pytest.mark.skipif(not has_byte_products(), reason="no products of bytes here")
 SHAPES = [(1, GROUP, OUTPUTS), (7, 896, 1152), (13, 448, 64), (512, 192, 320)]
@@ -31,16 +31,25 @@ def tensors(T, K, N):
     return x, (torch.randn(N, K, generator=generator) * 0.02).bfloat16(), bias
 
 
+def byte_matrix(weights, biases, bits=8):
+    return stack([narrow(weight, bits) for weight in weights], biases)
+
+
+@pytest.mark.parametrize("bits", [4, 5, 6, 8])
 @pytest.mark.parametrize(("T", "K", "N"), SHAPES)
-def test_products_are_those_of_what_the_codes_stand_for(T, K, N):
+def test_products_are_those_of_what_the_codes_stand_for(T, K, N, bits):
     x, weight, bias = tensors(T, K, N)
-    matrix, rows = byte_matrix([weight], [bias]), code_rows(x)
-    expected = coded_rows(rows) @ byte_weights(matrix).T + bias
+    # a group of nothing, and one beside it of little
+    weight[0, :GROUP] = 0
+    weight[1, : GROUP // 2] *= 1e-3
+    matrix, rows = byte_matrix([weight], [bias], bits), code_rows(x)
+    expected = coded_rows(rows) @ byte_weights(matrix.parts[0]).T + bias
     assert error(multiply(rows, matrix), expected) < 2**-8
     onto = torch.randn(T, N)
     wanted = onto + expected
     assert multiply(rows, matrix, onto) is onto
-    torch.testing.assert_close(onto, wanted, atol=1e-5, rtol=1e-5)
+    # half of the greatest weight lies between two codes and may be either
+    assert error(onto, wanted) < 2e-3
 
 
 @pytest.mark.parametrize(("T", "K", "N"), SHAPES)
@@ -50,7 +59,7 @@ def test_codes_are_near_what_they_stand_for(T, K, N):
     matrix, rows = byte_matrix([weight], [None]), code_rows(x)
     # an outlier costs its own group alone
     assert error(coded_rows(rows)[:, GROUP:], x[:, GROUP:]) < 0.01 or K == GROUP
-    assert error(byte_weights(matrix), weight.float()) < 0.01
+    assert error(byte_weights(matrix.parts[0]), weight.float()) < 0.012
     sums = rows.codes.view(T, -1, GROUP).int().sum(-1)
     assert torch.equal(rows.sums, -128 * sums)
     assert rows.codes.abs().max() == 127
