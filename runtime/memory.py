@@ -22,6 +22,10 @@ from longctx.runtime.weights import open_weights
 # The peak of an interpreter with torch, a tokenizer and the command line loaded, before any
 # weights: measured with torch 2.13 on Linux.
 PROCESS_BYTES = 280 * 2**20
+# numba with the loops that it compiled.
+_LOOPS_BYTES = 120 * 2**20
+# Rows of the stored embeddings and of the head that are in memory at a time.
+_LOOKED_UP = 48 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +73,7 @@ def plan_memory(
     weights_bytes, upcast = _weights_bytes(config, directory, weights, numerics)
     step = min(step_size, num_tokens)
     return MemoryPlan(
-        process_bytes=PROCESS_BYTES,
+        process_bytes=PROCESS_BYTES + (_LOOPS_BYTES if numerics.narrows else 0),
         weights_bytes=weights_bytes,
         cache_bytes=_cache_bytes(config, num_tokens, numerics),
         workspace_bytes=upcast + _activation_bytes(config, step, item_bytes),
@@ -126,9 +130,9 @@ def _weights_bytes(
     numbers = sum(weights[name].numel() for name in names if ".layers." in name)
     if numerics.reading == "stored":
         return stored + narrowed, upcast
-    # the stored ones are let go of, a layer at a time; the likeliest rows of the head are read
+    # the stored ones are let go of, a layer at a time, and the rows that are looked up now and then
     a_layer = 2 * numbers // config.num_layers
-    return stored - 2 * numbers + (0 if kept else a_layer) + narrowed, 0
+    return min(stored - 2 * numbers, _LOOKED_UP) + (0 if kept else a_layer) + narrowed, 0
 
 
 def available_bytes() -> int:

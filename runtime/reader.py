@@ -13,14 +13,19 @@ from torch import Tensor
 from longctx.kernels.eight_bits import make_eights
 from longctx.kernels.linear import FEW_ROWS
 from longctx.runtime.config import ModelConfig
-from longctx.runtime.decoder import Decoder, build_decoder, forward
+from longctx.runtime.decoder import Decoder, build_decoder, forward, head_name
 from longctx.runtime.extension import extend
 from longctx.runtime.kv_cache import KVCache
+from longctx.runtime.layer import Release, keep
 from longctx.runtime.narrow_weights import Keeping
 from longctx.runtime.numerics import Numerics
 from longctx.runtime.prefix_chain import code_digest
 from longctx.runtime.sight import Sight, decode_rule, prefill_rule
 from longctx.runtime.weights import open_weights
+
+# Written tokens after which the rows of the stored head that they were scored with are let go of: in
+# the end that would be all of it.
+_RELEASED_AFTER = 16
 
 
 class Reader(Protocol):
@@ -50,9 +55,10 @@ class Reader(Protocol):
 class DecoderReader:
     """The own decoder with its KVCache."""
 
-    def __init__(self, decoder: Decoder, capacity: int) -> None:
-        """Make room for `capacity` tokens."""
+    def __init__(self, decoder: Decoder, capacity: int, release: Release = keep) -> None:
+        """Make room for `capacity` tokens; `release` hears of weights that are looked up in."""
         self.decoder = decoder
+        self._release = release
         self.numerics = decoder.numerics
         self.meter = decoder.meter
         self.capacity = capacity
@@ -100,12 +106,18 @@ class DecoderReader:
             lambda layer: on_part((layer + 1) / num_layers),
             dense=dense,
         )
-        return self.decoder.logits(hidden[-1:])[0]
+        logits = self.decoder.logits(hidden[-1:])[0]
+        if self.decoder.narrowed:
+            self._release("model.embed_tokens.weight")
+        return logits
 
     def decode(self, token_ids: Tensor) -> Tensor:
         """Returns float32 logits [T, V] after each of an answer's tokens, and remembers them."""
         hidden = forward(self.decoder, token_ids, self.cache, decoding=True)
-        return self.decoder.logits(hidden, decoding=True)
+        logits = self.decoder.logits(hidden, decoding=True)
+        if self.decoder.narrowed and self.cache.length % _RELEASED_AFTER < len(token_ids):
+            self._release(head_name(self.decoder.config))
+        return logits
 
     def truncate(self, length: int) -> None:
         """Forget the tokens from position `length` on."""
@@ -137,4 +149,5 @@ def own_reader(
         keeping=keeping,
         release=weights.release,
     )
-    return DecoderReader(decoder, min(window or config.native_window, config.window))
+    capacity = min(window or config.native_window, config.window)
+    return DecoderReader(decoder, capacity, weights.release)
