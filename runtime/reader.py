@@ -23,8 +23,8 @@ from longctx.runtime.prefix_chain import code_digest
 from longctx.runtime.sight import Sight, decode_rule, prefill_rule
 from longctx.runtime.weights import open_weights
 
-# After so many written tokens the rows of the stored head are let go of that scored them: in the end
-# that would be all of it.
+# After so many written tokens the stored rows that scored them are let go of: in the end that would
+# be all of the head.
 _RELEASED_AFTER = 16
 
 

@@ -24,7 +24,7 @@ from longctx.runtime.reader import DecoderReader
 from longctx.runtime.tokenizer import Tokenizer
 
 BEFORE, FORCED = 256, 512
-AS_PROMPT = ("bfloat16", "int8")
+AS_PROMPT = ("bfloat16", "narrow", "int8")
 AS_ANSWER = ("mixed", "narrow", "int8", "int4")
 IN_KV8 = (("bfloat16", False), ("int8", False), ("narrow", True))
 
