@@ -253,11 +253,11 @@ def _attended(
     cache.write(layer, batch.position, rotate(k, *batch.keys), v)
     end = batch.position + num_tokens
     keys, values = cache.until(layer, end)
-    turned = [
+    views = [
         (begin, end, rotate(q, *turn).transpose(0, 1).contiguous())
         for begin, end, turn in batch.queries
     ]
-    seen = turned, keys, values
+    seen = views, keys, values
     value_means = cache.value_means[layer] if cache.value_means else None
     rule, decode_rule = None if dense else decoder.rule, decoder.decode_rule
     if num_tokens == 1 and decode_rule and end > decode_rule.dense_until(layer):

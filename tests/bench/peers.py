@@ -255,6 +255,12 @@ def main(
                 write(Path(out), Path(directory).name, machine(), rows)
 
 
+def commit() -> str:
+    """Returns the commit that is measured, "-dirty" behind it if that is not all."""
+    command = ["git", "describe", "--always", "--dirty", "--exclude=*"]
+    return subprocess.check_output(command, cwd=Path(__file__).parent, text=True).strip()
+
+
 def write(out: Path, model: str, machine: dict[str, Any], rows: list[dict[str, Any]]) -> None:
     """Write the runs, their medians and the ratios of longctx to each peer."""
     good = [row for row in rows if "failed" not in row]
@@ -284,6 +290,7 @@ def write(out: Path, model: str, machine: dict[str, Any], rows: list[dict[str, A
     report = {
         "model": model,
         "date": date.today().isoformat(),
+        "commit": commit(),
         "machine": machine,
         "threads": THREADS,
         "medians": medians,
