@@ -33,11 +33,12 @@ from longctx.kernels.vectors import (
     types,
 )
 
-ROWS = 6
 _UNROLLED = 4
 _FORM = FORMS.form
-# Of whole vectors, the number in a row of a panel.
+ROWS = _FORM.rows
+# Of whole vectors, the number in a row of a panel, and how many of them are met at once.
 _VECTORS = _FORM.panel // LANES
+_AT_ONCE = _FORM.vectors
 
 
 def _terms() -> list[float]:
@@ -76,26 +77,28 @@ def _multiply(
 
     `start(row, vector)` is what the products are added to, `end(row, vector, sum)` is told the sum.
     """
-    tile = [(r, n) for r in range(ROWS) for n in range(_VECTORS)]
-    sums = {at: cgutils.alloca_once(builder, FLOATS) for at in tile}
-    for at, to in sums.items():
-        builder.store(start(*at), to)
-    steps = _quotient(builder, depth, _UNROLLED)
-    with cgutils.for_range(builder, steps) as loop:
-        for step in range(_UNROLLED):
-            word = times(builder, loop.index, _UNROLLED, step)
-            found = [
-                load(builder, columns, WORDS, times(builder, word, _FORM.panel, LANES * n))
-                for n in range(_VECTORS)
-            ]
-            for r in range(ROWS):
-                offset = builder.add(word, times(builder, stride, r))
-                each = splat(builder, load(builder, rows, I32, offset, 4))
-                for n, vector in enumerate(found):
-                    to = sums[r, n]
-                    builder.store(_FORM.add_products(builder, builder.load(to), each, vector), to)
-    for at, to in sums.items():
-        end(*at, builder.load(to))
+    for first in range(0, _VECTORS, _AT_ONCE):
+        tile = [(r, n) for r in range(ROWS) for n in range(first, first + _AT_ONCE)]
+        sums = {at: cgutils.alloca_once(builder, FLOATS) for at in tile}
+        for at, to in sums.items():
+            builder.store(start(*at), to)
+        steps = _quotient(builder, depth, _UNROLLED)
+        with cgutils.for_range(builder, steps) as loop:
+            for step in range(_UNROLLED):
+                word = times(builder, loop.index, _UNROLLED, step)
+                found = {
+                    n: load(builder, columns, WORDS, times(builder, word, _FORM.panel, LANES * n))
+                    for n in range(first, first + _AT_ONCE)
+                }
+                for r in range(ROWS):
+                    offset = builder.add(word, times(builder, stride, r))
+                    each = splat(builder, load(builder, rows, I32, offset, 4))
+                    for n, vector in found.items():
+                        to = sums[r, n]
+                        added = _FORM.add_products(builder, builder.load(to), each, vector)
+                        builder.store(added, to)
+        for at, to in sums.items():
+            end(*at, builder.load(to))
 
 
 @compiled_in
