@@ -67,7 +67,7 @@ def test_every_form_is_made_of_its_instructions(form, tmp_path):
     )
     assert result.returncode == 0, result.stderr
     counts = {name: result.stdout.count(word) for name, word in PRODUCTS.items()}
-    # 4 steps, 8 rows, 4 vectors each for scores and values; or 6 rows, 2 vectors, and those of powers
+    # 4 steps, 8 rows, 4 vectors each for scores and values; or 6 rows, 2 vectors, powers too
     expected = {"avx512bf16": 256, "avx2": 96}[form]
     assert expected <= counts.pop(form) < expected + 32
     assert all(count < 32 for count in counts.values())
