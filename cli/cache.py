@@ -13,8 +13,12 @@ from longctx.cli.options import Format, Quiet, Verbose
 if TYPE_CHECKING:
     from longctx.cli.screen import Screen
     from longctx.runtime.prefix_store import PrefixStore, StoredPrefix
+    from longctx.runtime.shrink import Shrunk
 
 Name = Annotated[str, typer.Argument(help="A name from `longctx cache ls`.", metavar="NAME")]
+Names = Annotated[
+    list[str] | None, typer.Argument(help="Names from `longctx cache ls`.", metavar="NAME")
+]
 Form = Annotated[Format, typer.Option("--format", help="Form of the result.")]
 
 _NAME_CHARACTERS = 8
@@ -42,6 +46,7 @@ def ls_cache(form: Form = Format.text, verbose: Verbose = False) -> int:
             f"used {_ago(prefix)}",
             prefix.facts.model,
             prefix.facts.label,
+            f"{prefix.facts.converted:,} tokens brought to 8 bits" * bool(prefix.facts.converted),
         )
         for prefix in found
     ]
@@ -67,10 +72,52 @@ def show_cache(name: Name, form: Form = Format.text, verbose: Verbose = False) -
     return 0
 
 
+def shrink_cache(
+    names: Names = None,
+    model: Annotated[
+        str, typer.Option(help="Shrink what was read with this model.", show_default=False)
+    ] = "",
+    replaces: Annotated[
+        bool, typer.Option("--replace", help="Remove what is in 8 bits afterwards in 16.")
+    ] = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> int:
+    """Bring what was read in bfloat16 to the 8 bits in which runs with --kv8 look for it.
+
+    They say so, since an answer may differ a little from one that was read in 8 bits.
+    """
+    from longctx.cli.progress import open_progress
+    from longctx.cli.settings import read_settings
+    from longctx.runtime.shrink import shrink
+
+    store, screen = _open(quiet=quiet, verbose=verbose)
+    if not (names or model):
+        raise UsageFault("cache shrink needs a NAME or --model", "longctx cache ls")
+    wanted = {name: _named(store, name, or_made_of=True) for name in names or ()}
+    chosen = {prefix.facts.name: prefix for prefix in wanted.values()}
+    chosen |= {one.facts.name: one for one in store.prefixes() if one.facts.model == model}
+    progress, freed = open_progress(screen), 0
+    for name, prefix in chosen.items():
+        try:
+            done = shrink(
+                store,
+                prefix,
+                read_settings().root,
+                replaces=replaces,
+                advance=lambda done, total: progress.update("shrink", done, total, "nodes"),
+            )
+        finally:
+            progress.pause()
+        freed += done.freed_bytes
+        screen.write(f"{name[:_NAME_CHARACTERS]}  {_told(done)}\n")
+    if replaces:
+        _tell_freed(screen, freed)
+    return 0
+
+
 def rm_cache(
-    names: Annotated[
-        list[str] | None, typer.Argument(help="Names from `longctx cache ls`.", metavar="NAME")
-    ] = None,
+    names: Names = None,
     everything: Annotated[bool, typer.Option("--all", help="Remove all of it.")] = False,
     model: Annotated[
         str, typer.Option(help="Remove what was read with this model.", show_default=False)
@@ -129,13 +176,16 @@ def _open(*, quiet: bool = False, verbose: bool) -> tuple[PrefixStore, Screen]:
     return PrefixStore(settings.cache, settings.cache_bytes), screen
 
 
-def _named(store: PrefixStore, name: str) -> StoredPrefix:
-    """The prefix whose name begins so.
+def _named(store: PrefixStore, name: str, *, or_made_of: bool = False) -> StoredPrefix:
+    """The prefix whose name begins so, or else the one that was made of such a one.
 
     Raises:
         UsageFault: there is none, or there are several.
     """
-    found = [prefix for prefix in store.prefixes() if prefix.facts.name.startswith(name)]
+    prefixes = store.prefixes()
+    found = [prefix for prefix in prefixes if prefix.facts.name.startswith(name)]
+    if or_made_of and not found:
+        found = [prefix for prefix in prefixes if prefix.facts.made_of.startswith(name)]
     if len(found) != 1:
         how_many = f"{len(found)} prefixes begin with" if found else "there is no prefix"
         raise UsageFault(f"{how_many} {name!r}", "the names: longctx cache ls")
@@ -152,9 +202,24 @@ def _fields(prefix: StoredPrefix) -> dict[str, Any]:
         "num_bytes": prefix.num_bytes,
         "own_bytes": prefix.own_bytes,
         "saves_seconds": round(prefix.seconds, 1),
+        "made_of": prefix.facts.made_of,
+        "num_converted": prefix.facts.converted,
         "last_used": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(prefix.last_used)),
         "settings": prefix.facts.settings,
     }
+
+
+def _told(done: Shrunk) -> str:
+    """What came of bringing a prefix to 8 bits, in words."""
+    from longctx.cli.models import size
+
+    if not done.num_nodes:
+        return f"skipped: {done.problem}" if done.problem else "is in 8 bits already"
+    made = (
+        f"{done.num_tokens:,} tokens in {done.num_nodes:,} nodes: "
+        f"{size(done.bytes_before)} in bfloat16, {size(done.bytes_after)} in 8 bits"
+    )
+    return f"{made}; stopped: {done.problem}" if done.problem else made
 
 
 def _ago(prefix: StoredPrefix) -> str:

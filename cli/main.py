@@ -40,7 +40,7 @@ COMMANDS: Mapping[str, str] = {
     "pack": "Print the prompt that the other commands read.",
     "plan": "Show the tokens, memory and time of a run, and its cuts.",
     "models": "List, pull, show and verify the models in the store.",
-    "cache": "List, show, remove and verify what was read and is kept.",
+    "cache": "List, show, shrink, remove and verify what was read and is kept.",
     "bench": "Measure prefill, decoding, memory or fidelity on this machine.",
     "tune": "Find how much each head of a model must attend to at a length.",
     "doctor": "Show what this machine has, and what longctx makes of it.",
@@ -49,7 +49,7 @@ COMMANDS: Mapping[str, str] = {
 
 ACTIONS: Mapping[str, tuple[str, ...]] = {
     "models": ("list", "pull", "show", "verify"),
-    "cache": ("ls", "show", "rm", "gc", "verify"),
+    "cache": ("ls", "show", "shrink", "rm", "gc", "verify"),
 }
 """The commands that are a noun, and what can be done with it."""
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 
 from longctx.runtime.config import ModelConfig, rope_kind
@@ -55,6 +57,16 @@ def extend(config: ModelConfig, name: str, window: int | None = None) -> ModelCo
         "original_max_position_embeddings": native,
     }
     return replace(config, rope_scaling=scaling, window=factor * native)
+
+
+def extensions(config: ModelConfig) -> Iterator[ModelConfig]:
+    """Yields every ModelConfig that `extend` makes of this one for some window."""
+    native = config.native_window
+    windows = [native << power for power in range(MOST.bit_length())]
+    for name in NAMES:
+        for window in windows if name == "yarn" else windows[:1]:
+            with suppress(ModelError):
+                yield extend(config, name, window)
 
 
 def _own_extension(config: ModelConfig) -> str:

@@ -49,6 +49,7 @@ class _Task:
     seconds: float
     stamp: int
     keep: frozenset[str]
+    converted: int
 
 
 class PrefixKeeper:
@@ -82,6 +83,9 @@ class PrefixKeeper:
         self._thread: Thread | None = None
         self._failure = ""
         self._told = False
+        # by the start of a node that was loaded: how many tokens up to its end were converted
+        self._converted = dict[int, int]()
+        self._told_converted = 0
         self._mark = (0.0, 0)
 
     def links(self, token_ids: NDArray[np.int64], question_start: int) -> list[Link]:
@@ -109,6 +113,10 @@ class PrefixKeeper:
         self._store.touch([link for link in links if link.end <= length], self._stamp)
         self._cache.length = length
         self._mark = (time.monotonic(), length)
+        self._converted = {
+            start: min(count, length) for start, count in self._converted.items() if start < length
+        }
+        self._tell_converted()
         return length
 
     def keep(self, end: int) -> None:
@@ -121,7 +129,7 @@ class PrefixKeeper:
             ids = self._ids[link.start : link.end]
             seconds = each * (link.end - link.start)
             self._start_thread()
-            self._queue.put(_Task(link, ids, seconds, self._stamp, self._keep))
+            self._queue.put(_Task(link, ids, seconds, self._stamp, self._keep, self._num_converted))
             self._queued_end = max(self._queued_end, link.end)
         self._tell()
 
@@ -146,16 +154,31 @@ class PrefixKeeper:
         if gap <= first:
             return kept
 
-        def load(link: Link) -> bool:
+        def load(link: Link) -> Facts | None:
             buffers = self._cache.buffers(link.start, link.end)
             return self._store.load(link, self._ids[link.start : link.end], buffers)
 
         with ThreadPoolExecutor(_LOADERS) as pool:
             loaded = list(pool.map(load, links[first:gap]))
-        whole = loaded.index(False) if False in loaded else len(loaded)
+        whole = loaded.index(None) if None in loaded else len(loaded)
+        self._converted |= {facts.start: facts.converted for facts in loaded[:whole] if facts}
         # what comes after a damaged node is sound, but the damaged one has to be stored again
         self._wanted = [*links[first + whole : gap], *self._wanted]
         return links[first + whole - 1].end if whole else first * NODE
+
+    @property
+    def _num_converted(self) -> int:
+        """How many tokens in the KVCache were read in bfloat16 and brought to 8 bits afterwards."""
+        return max(self._converted.values(), default=0)
+
+    def _tell_converted(self) -> None:
+        """Give notice of converted tokens, again only where there are more of them."""
+        if self._num_converted > self._told_converted:
+            self._told_converted = self._num_converted
+            self._on_notice(
+                f"{self._num_converted:,} tokens of the prompt were read in bfloat16 and brought "
+                "to 8 bits afterwards: what follows may differ a little from reading in 8 bits"
+            )
 
     def _start_thread(self) -> None:
         if self._thread is None:
@@ -191,6 +214,7 @@ class PrefixKeeper:
             settings=self._origin.settings,
             label=self._origin.label,
             seconds=round(task.seconds, 3),
+            converted=task.converted,
         )
         self._store.save(facts, task.token_ids, buffers, stamp=task.stamp, keep=task.keep)
 

@@ -30,6 +30,8 @@ _MAGIC = b"LCTXKV\0\1"
 _FRONT = struct.Struct("<8sII")
 _HEADER_LIMIT = 1 << 16
 _PART = 1 << 20
+# Said only by nodes of which they are true: an older longctx can read all others.
+_MARKS = ("made_of", "converted")
 
 
 class DamagedNode(Exception):
@@ -38,7 +40,12 @@ class DamagedNode(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What a node says of itself; `seconds` is what reading its tokens took when it was made."""
+    """What a node says of itself; `seconds` is what reading its tokens took when it was made.
+
+    `made_of` is the node in bfloat16 that was brought to 8 bits to make this one, "" where it was
+    read as it is; `converted` is how many of the tokens up to its end are in such nodes, or were
+    when it was read after them.
+    """
 
     name: str
     parent: str
@@ -49,6 +56,8 @@ class Facts:
     settings: str
     label: str
     seconds: float
+    made_of: str = ""
+    converted: int = 0
 
 
 def write_node(
@@ -60,10 +69,13 @@ def write_node(
 ) -> None:
     """Put a node in place at once, for this user only, with `stamp` (ns) as its time of use.
 
+    One that was made of another never takes the place of one that is there.
+
     Raises:
         OSError: the disk is full or broken; nothing is left behind.
     """
-    header = json.dumps(asdict(facts)).encode()
+    said = {key: value for key, value in asdict(facts).items() if value or key not in _MARKS}
+    header = json.dumps(said).encode()
     assert len(header) < _HEADER_LIMIT, "a label longer than a node's header may be"
     parts = [memoryview(header), memoryview(token_ids.astype("<i4").tobytes()), *buffers]
     front = _FRONT.pack(_MAGIC, _checksum(len(header), parts), len(header))
@@ -76,7 +88,12 @@ def write_node(
             _write(descriptor, part)
         os.utime(descriptor, ns=(stamp, stamp))
         os.fsync(descriptor)
-        os.rename(draft, path)
+        if facts.made_of:
+            with suppress(FileExistsError):
+                os.link(draft, path)
+            os.unlink(draft)
+        else:
+            os.rename(draft, path)
     except BaseException:
         with suppress(OSError):
             os.unlink(draft)
@@ -88,8 +105,10 @@ def write_node(
 
 def read_node(
     path: Path, name: str, token_ids: NDArray[np.int32], buffers: Sequence[memoryview]
-) -> None:
-    """Fill the buffers with what the node holds; whatever is raised, they are of no use then.
+) -> Facts:
+    """Returns what the node says of itself, the buffers filled with what it holds.
+
+    Whatever is raised, they are of no use then.
 
     Raises:
         DamagedNode: the file is not whole, or not the node of that name and these tokens.
@@ -109,6 +128,7 @@ def read_node(
             found = zlib.crc32(buffer, found)
     if found != checksum or ids != token_ids.astype("<i4").tobytes():
         raise DamagedNode(f"{path}: the checksum is {found:08x}, expected {checksum:08x}")
+    return facts
 
 
 def read_facts(path: Path) -> Facts:
@@ -120,6 +140,23 @@ def read_facts(path: Path) -> Facts:
     """
     with path.open("rb", buffering=0) as file:
         return _open_node(file)[2]
+
+
+def read_tokens(path: Path) -> tuple[Facts, NDArray[np.int32]]:
+    """Returns what a node says of itself and its token ids, checked by its name.
+
+    Raises:
+        DamagedNode: it is no node, or another one.
+        OSError: there is no such file, or it cannot be read.
+    """
+    with path.open("rb", buffering=0) as file:
+        _, _, facts = _open_node(file)
+        ids = bytearray(4 * (facts.end - facts.start))
+        _read(file, memoryview(ids))
+    token_ids = np.frombuffer(ids, dtype="<i4").astype(np.int32)
+    if not path.stem == facts.name == node_name(facts.parent, token_ids):
+        raise DamagedNode(f"{path}: its token ids are not those of its name")
+    return facts, token_ids
 
 
 def check_node(path: Path) -> NDArray[np.int32]:

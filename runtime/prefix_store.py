@@ -12,7 +12,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +29,7 @@ from longctx.runtime.prefix_node import (
     check_node,
     read_facts,
     read_node,
+    read_tokens,
     write_node,
 )
 
@@ -82,16 +83,32 @@ class PrefixStore:
             end = link.end
         return end
 
-    def load(self, link: Link, token_ids: NDArray[np.int32], buffers: Sequence[memoryview]) -> bool:
-        """Returns whether the buffers now hold the node; a damaged one is dropped."""
+    def load(
+        self, link: Link, token_ids: NDArray[np.int32], buffers: Sequence[memoryview]
+    ) -> Facts | None:
+        """Returns what the node says of itself that the buffers hold now, None without one.
+
+        A damaged one is dropped.
+        """
         path = self._path(link.name)
-        try:
-            read_node(path, link.name, token_ids, buffers)
-        except (DamagedNode, OSError) as error:
-            if _is_lost(error):
-                _drop(path)
-            return False
-        return True
+        with _or_dropped(path):
+            return read_node(path, link.name, token_ids, buffers)
+        return None
+
+    def tokens(self, name: str) -> tuple[Facts, NDArray[np.int32]] | None:
+        """Returns what a node says of itself and its token ids; a damaged one is dropped."""
+        path = self._path(name)
+        with _or_dropped(path):
+            return read_tokens(path)
+        return None
+
+    def sound(self, name: str) -> Facts | None:
+        """Returns what a node says of itself if every byte is sound; a damaged one is dropped."""
+        path = self._path(name)
+        with _or_dropped(path):
+            check_node(path)
+            return read_facts(path)
+        return None
 
     def save(
         self,
@@ -165,6 +182,12 @@ class PrefixStore:
         ]
         return sorted(found, key=lambda prefix: -prefix.last_used)
 
+    def only_in(self, names: Collection[str]) -> list[str]:
+        """Returns those of the names that no chain needs which ends in another node."""
+        ends = (prefix for prefix in self.prefixes() if prefix.facts.name not in names)
+        needed = {name for prefix in ends for name in prefix.names}
+        return [name for name in names if name not in needed]
+
     def remove(self, names: Collection[str]) -> int:
         """Returns the bytes that were freed by removing the nodes of these names, ends first."""
         return sum(_drop(self._path(name)) for name in names)
@@ -213,11 +236,8 @@ class PrefixStore:
         """Returns the nodes by name; what cannot be read is no node, and goes."""
         nodes = {}
         for path, size, time_ns in self._files():
-            try:
+            with _or_dropped(path):
                 nodes[path.stem] = read_facts(path), size, time_ns
-            except (DamagedNode, OSError) as error:
-                if _is_lost(error):
-                    _drop(path)
         return nodes
 
     def _make_room(self, num_bytes: int, keep: Collection[str]) -> bool:
@@ -240,6 +260,16 @@ def _chain(nodes: Mapping[str, tuple[Facts, int, int]], name: str) -> tuple[str,
         names.append(name)
         name = nodes[name][0].parent
     return tuple(names)
+
+
+@contextmanager
+def _or_dropped(path: Path) -> Iterator[None]:
+    """Go on after a node that cannot be read; if it never will be it goes."""
+    try:
+        yield
+    except (DamagedNode, OSError) as error:
+        if _is_lost(error):
+            _drop(path)
 
 
 def _is_lost(error: Exception) -> bool:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import fields
 from pathlib import Path
 from typing import Protocol
 
-import torch
 from torch import Tensor
 
 from longctx.kernels.eight_bits import make_eights
@@ -19,7 +17,7 @@ from longctx.runtime.kv_cache import KVCache
 from longctx.runtime.layer import Release, keep
 from longctx.runtime.narrow_weights import Keeping
 from longctx.runtime.numerics import Numerics
-from longctx.runtime.prefix_chain import code_digest
+from longctx.runtime.prefix_settings import settings_of
 from longctx.runtime.sight import Sight, decode_rule, prefill_rule
 from longctx.runtime.weights import open_weights
 
@@ -81,20 +79,8 @@ class DecoderReader:
     @property
     def settings(self) -> str:
         """What its keys and values depend on beside the weights and the token ids."""
-        parts = {
-            field.name: getattr(self.decoder, field.name)
-            for field in fields(self.decoder)
-            if field.name in ("config", "reach", "rule")
-        }
-        # the weights that decoded tokens meet do not matter: prompts alone are stored
-        parts["dtype"] = self.numerics.dtype
-        parts["reading"] = self.numerics.reading
-        if self.numerics.reading == "narrow":
-            parts["bits"] = self.numerics.decoding
-        if self.numerics.kv8:
-            parts["kv"] = "8 bits"
-        capability = torch.backends.cpu.get_cpu_capability()
-        return f"{parts} torch {torch.__version__} on {capability}, code {code_digest()}"
+        decoder = self.decoder
+        return settings_of(decoder.config, decoder.reach, decoder.rule, self.numerics)
 
     def read(self, token_ids: Tensor, on_part: Callable[[float], None], *, dense: bool) -> Tensor:
         """Returns float32 logits [V] after the last of `token_ids` [T], and remembers them."""

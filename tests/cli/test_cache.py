@@ -3,7 +3,19 @@ import re
 
 import pytest
 
+from longctx.kernels.flash import has_flash
+
+needs_flash = pytest.mark.skipif(
+    not has_flash(), reason="this processor has no 8-bit keys and values"
+)
+
 ARGV = ("--max-tokens", "4", "--threads", "1")
+
+
+@pytest.fixture
+def wide(tiny, tiny_model_dir):
+    """A tiny model whose keys and values can be in 8 bits, and the same text."""
+    return str(tiny_model_dir("qwen2", head_dim=64))
 
 
 @pytest.fixture
@@ -82,6 +94,81 @@ def test_ls_and_show_tell_what_is_kept(run, tiny, home):
     assert f"name           {name}" in shown
     assert "label          ask a.txt\n" in shown
     assert json.loads(run("cache", "show", name, "--format", "json").out)["num_tokens"] > 1_024
+
+
+@needs_flash
+def test_shrink_makes_what_kv8_finds_and_says_so(run, wide, home):
+    first, _ = ask(run, wide, "--numerics", "bfloat16")
+    (name,) = (item["name"] for item in prefixes(run))
+    code, out, err = run("cache", "shrink", name[:8])
+    assert code == 0
+    assert re.fullmatch(
+        name[:8] + r"  1,\d{3} tokens in 2 nodes: \d MB in bfloat16, \d MB in 8 bits\n", out
+    )
+    assert "freed" not in err
+    assert run("cache", "shrink", name[:8]).out == f"{name[:8]}  is in 8 bits already\n"
+    found, err = ask(run, wide, "--numerics", "bfloat16", "--kv8")
+    assert re.search(r"1,\d{3} of 1,\d{3} tokens were read before\n", err)
+    assert re.search(r"1,\d{3} tokens of the prompt were read in bfloat16 and brought to 8 b", err)
+    assert found["usage"]["tokens_read"] < 0.3 * first["usage"]["tokens_read"]
+    newest, older = run("cache", "ls").out.splitlines()[:2]
+    assert re.search(r"  ask a\.txt  1,\d{3} tokens brought to 8 bits$", newest)
+    assert older.endswith("ask a.txt") and older.startswith(name[:8])
+    shown = json.loads(run("cache", "show", newest.split()[0], "--format", "json").out)
+    assert (shown["made_of"], shown["num_converted"]) == (name, shown["num_tokens"])
+    assert f"made_of        {name}\n" in run("cache", "show", newest.split()[0]).out
+    assert json.loads(run("cache", "show", name, "--format", "json").out)["made_of"] == ""
+    # the originals go only when asked to, and an interrupted run is gone on with by the same name
+    code, out, err = run("cache", "shrink", name, "--replace")
+    assert (code, out) == (0, f"{name[:8]}  is in 8 bits already\n")
+    assert re.search(r"\d MB freed\n$", err)
+    assert [item["made_of"] for item in prefixes(run)] == [name]
+    assert run("cache", "shrink", name, "--replace") == (
+        0,
+        f"{shown['name'][:8]}  is in 8 bits already\n",
+        "0 MB freed\n",
+    )
+    assert run("cache", "verify", "--quiet").out == ""
+
+
+@needs_flash
+def test_shrink_by_model_skips_what_cannot_be(run, wide, home):
+    ask(run, wide, "--numerics", "bfloat16")
+    ask(run, wide, "--numerics", "float32")
+    in_32, in_16 = (item["name"][:8] for item in prefixes(run))
+    assert run("cache", "shrink", "--model", "other") == (0, "", "")
+    code, out, _ = run("cache", "shrink", "--model", wide, "--replace", "--quiet")
+    assert code == 0
+    first, second = sorted(out.splitlines(), key=lambda line: "skipped" in line)
+    assert first.startswith(f"{in_16}  1,")
+    assert second == f"{in_32}  skipped: it was read in float32, expected bfloat16"
+    assert {item["num_converted"] > 0 for item in prefixes(run)} == {True, False}
+
+
+@needs_flash
+def test_shrink_names_a_full_disk(run, wide, home, monkeypatch):
+    ask(run, wide, "--numerics", "bfloat16")
+    (name,) = (item["name"] for item in prefixes(run))
+
+    def full(source, target):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("longctx.runtime.prefix_node.os.link", full)
+        code, out, err = run("cache", "shrink", name)
+    assert (code, out) == (5, "")
+    assert err.endswith(
+        f"longctx: {home}/prefixes: the disk is full\n"
+        "  free some space, or set LONGCTX_HOME to a directory on a larger disk\n"
+    )
+    assert len(prefixes(run)) == 1
+
+
+def test_shrink_needs_a_name(run):
+    assert run("cache", "shrink").code == 2
+    code, out, err = run("cache", "shrink", "ffffffff")
+    assert (code, out) == (2, "")
+    assert err == "longctx: there is no prefix 'ffffffff'\n  the names: longctx cache ls\n"
 
 
 def test_rm_removes_by_name_model_or_all(run, tiny):

@@ -9,6 +9,9 @@ import pytest
 # Several Steps, and several nodes of a stored Prefix.
 WINDOW = 8_192
 
+# Of the keys' bias, beside keys that a product makes about 1 long in each place.
+BIAS = 100.0
+
 NAMES = {
     "model.embed_tokens": "token_embd",
     "model.norm": "output_norm",
@@ -121,3 +124,34 @@ def roomy_model_dir(tiny_model_dir, tmp_path_factory):
     config = json.loads((path / "config.json").read_text())
     (path / "config.json").write_text(json.dumps(config | {"max_position_embeddings": WINDOW}))
     return path
+
+
+@pytest.fixture(scope="session")
+def biased_model_dir(tmp_path_factory):
+    """A function from an architecture to a tiny model of it: heads of 64, large biases of keys."""
+
+    def directory(kind="qwen2", **more):
+        import torch
+        import transformers
+
+        sizes = {"vocab_size": 512, "hidden_size": 256, "intermediate_size": 256}
+        sizes |= {"num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2}
+        config = transformers.AutoConfig.for_model(
+            kind, **sizes, max_position_embeddings=4096, head_dim=64, eos_token_id=510, **more
+        )
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            model = transformers.AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+            for name, weight in model.named_parameters():
+                is_norm = weight.ndim == 1 and name.endswith("weight")
+                scale = 0.1 if weight.ndim == 1 else weight.shape[-1] ** -0.5
+                torch.nn.init.normal_(weight, mean=float(is_norm), std=scale)
+                if name.endswith("k_proj.bias"):
+                    torch.nn.init.normal_(weight, std=BIAS)
+                    # pairs that turn fast would drown all scores in those of the nearest keys
+                    weight.data.view(-1, 2, 32)[:, :, :24] = 0
+        path = tmp_path_factory.mktemp(kind)
+        model.to(torch.bfloat16).save_pretrained(path)
+        return path
+
+    return directory

@@ -21,43 +21,10 @@ from longctx.runtime.sight import Sight
 
 pytestmark = pytest.mark.skipif(not has_flash(), reason="this processor has no form of `flash`")
 
-# Beside keys that a product makes about 1 long in each place.
-BIAS = 100.0
-
 
 @pytest.fixture(scope="module")
-def model_dir(tmp_path_factory):
-    """A function from an architecture to a tiny model of it with heads of 64 numbers."""
-
-    def directory(kind="qwen2", **more):
-        import transformers
-
-        sizes = {"vocab_size": 512, "hidden_size": 256, "intermediate_size": 256}
-        sizes |= {"num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2}
-        config = transformers.AutoConfig.for_model(
-            kind, **sizes, max_position_embeddings=4096, head_dim=64, eos_token_id=510, **more
-        )
-        with torch.random.fork_rng():
-            torch.manual_seed(0)
-            model = transformers.AutoModelForCausalLM.from_config(config, dtype=torch.float32)
-            for name, weight in model.named_parameters():
-                is_norm = weight.ndim == 1 and name.endswith("weight")
-                scale = 0.1 if weight.ndim == 1 else weight.shape[-1] ** -0.5
-                torch.nn.init.normal_(weight, mean=float(is_norm), std=scale)
-                if name.endswith("k_proj.bias"):
-                    torch.nn.init.normal_(weight, std=BIAS)
-                    # pairs that turn fast would drown all scores in those of the nearest keys
-                    weight.data.view(-1, 2, 32)[:, :, :24] = 0
-        path = tmp_path_factory.mktemp(kind)
-        model.to(torch.bfloat16).save_pretrained(path)
-        return path
-
-    return directory
-
-
-@pytest.fixture(scope="module")
-def qwen2(model_dir):
-    return model_dir()
+def qwen2(biased_model_dir):
+    return biased_model_dir()
 
 
 def random_ids(count, seed=0):
@@ -105,9 +72,9 @@ def test_a_large_bias_costs_nothing_unless_it_is_rounded_too(qwen2, numerics, mo
     [("llama", {}), ("qwen3", {}), ("qwen3", {"attention_bias": True})],
     ids=["llama", "qwen3", "qwen3-biased"],
 )
-def test_models_without_such_a_bias_are_near_16_bits(model_dir, kind, more):
+def test_models_without_such_a_bias_are_near_16_bits(biased_model_dir, kind, more):
     ids = random_ids(300)
-    directory = model_dir(kind, **more)
+    directory = biased_model_dir(kind, **more)
     exact = logits(directory, ids, "float32", kv8=False)
     in_16, in_8 = (
         distance(logits(directory, ids, "bfloat16", kv8=kv8, num_decoded=2), exact)
@@ -147,9 +114,9 @@ def test_sparse_modes_are_as_near_as_in_16_bits(qwen2, sight):
     assert in_8 < in_16
 
 
-def test_chunks_of_dual_chunk_attention(model_dir):
+def test_chunks_of_dual_chunk_attention(biased_model_dir):
     chunks = {"chunk_size": 448, "local_size": 64, "original_max_position_embeddings": 448}
-    directory = model_dir(dual_chunk_attention_config=chunks)
+    directory = biased_model_dir(dual_chunk_attention_config=chunks)
     ids = random_ids(1_200)
     exact = logits(directory, ids, "float32", kv8=False)
     in_16, in_8 = (
@@ -159,7 +126,9 @@ def test_chunks_of_dual_chunk_attention(model_dir):
     assert in_8 < in_16
     with pytest.raises(ModelError, match="whole Blocks of 64 tokens, not of 350"):
         chunks |= {"chunk_size": 400, "local_size": 50}
-        load_engine(model_dir(dual_chunk_attention_config=chunks), numerics="bfloat16", kv8=True)
+        load_engine(
+            biased_model_dir(dual_chunk_attention_config=chunks), numerics="bfloat16", kv8=True
+        )
 
 
 def test_the_means_of_blocks_are_those_of_what_is_read(qwen2):

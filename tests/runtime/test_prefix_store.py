@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from longctx.runtime.prefix_chain import NODE, chain, root_name
-from longctx.runtime.prefix_node import DamagedNode, Facts, check_node, read_facts
+from longctx.runtime.prefix_node import DamagedNode, Facts, check_node, read_facts, write_node
 from longctx.runtime.prefix_store import NoRoom, PrefixStore
 
 BYTES = 3_001
@@ -228,6 +228,18 @@ def test_nodes_that_vanish_meanwhile_are_only_missing(store, monkeypatch):
     monkeypatch.undo()
     store.touch(links, store.stamp())
     assert [load(store, link, ids) for link in links].count(None) == 2
+
+
+def test_a_node_that_was_made_of_another_overwrites_none(tmp_path):
+    path = tmp_path / "aa.kv"
+    for made_of, content in (("bb", b"made"), ("", b"read"), ("bb", b"late")):
+        facts = Facts("aa", "cc", 0, 1, 4, "tiny", "all", "a test", 1.5, made_of, len(made_of))
+        write_node(path, facts, np.zeros(1, np.int32), [memoryview(content)], 10**18)
+        found = read_facts(path)
+        assert (found == facts) == (content != b"late")
+    assert found.made_of == "" and b"made_of" not in path.read_bytes()
+    assert [path.name for path in tmp_path.iterdir()] == ["aa.kv"]
+    assert path.stat().st_nlink == 1
 
 
 def test_a_child_is_not_saved_without_its_parent(store):
