@@ -1,8 +1,12 @@
 """A tiny model with room, and GGUF files written the way llama.cpp's converter writes them."""
 
 import json
+import os
 import re
 import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -155,3 +159,26 @@ def biased_model_dir(tmp_path_factory):
         return path
 
     return directory
+
+
+@pytest.fixture
+def killed_pulls(tmp_path):
+    """A function from what is pulled to what came of kills: how many, and what was wrong."""
+
+    def kill(name, *, endpoint=None, entry=None, wheels=None):
+        what, out = tmp_path / "what.json", tmp_path / "out.json"
+        asked = {"name": name, "endpoint": endpoint, "entry": entry, "wheels": wheels}
+        what.write_text(json.dumps({"root": str(tmp_path / "killed"), **asked}))
+        program = Path(__file__).with_name("killed_pulls.py")
+        done = subprocess.run(
+            [sys.executable, "-P", program, what, out],
+            capture_output=True,
+            text=True,
+            # a process that forks must have no threads of its own at work
+            env=os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        found = json.loads(out.read_text())
+        return found["killed"], found["wrong"]
+
+    return kill

@@ -174,6 +174,13 @@ def test_finished_files_are_not_fetched_again(tmp_path, hub, model):
     assert {name for name, _ in hub.asked} == {"tokenizer.json"}
 
 
+def test_pull_killed_at_any_call_is_completed_by_the_next(hub, model, killed_pulls):
+    killed, wrong = killed_pulls("Maker/model", endpoint=hub.endpoint)
+    assert wrong == []
+    assert killed["link"] == len(list(model.iterdir())) < killed["rename"]
+    assert killed["fsync"] > 5 and killed["write"] > 10
+
+
 def test_bytes_that_are_not_those_of_the_hash_are_refused(tmp_path, hub, model):
     hub.lies["model.safetensors"] = "0" * 64
     with pytest.raises(HubError, match=r"model\.safetensors: the hash is"):

