@@ -13,6 +13,8 @@ from typing import Annotated, Any
 
 import typer
 
+from longctx.cli.settings import let_threads_rest
+
 HELP = """Reads whole books, codebases, contracts and papers into one prompt and answers with a
 local model. Nothing leaves this machine; only `longctx models pull` uses the network.
 
@@ -58,6 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """The exit code of the command line `argv`, that of this process unless given."""
     # most objects of a run live to its end: looking for garbage among them took a fifth of `pack`
     gc.set_threshold(50_000, 20, 50)
+    let_threads_rest()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")

@@ -1,9 +1,12 @@
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import platformdirs
 import pytest
 
-from longctx.cli.settings import read_settings
+from longctx.cli.settings import let_threads_rest, read_settings
 
 
 def test_the_store_is_where_the_user_says_or_the_system_does():
@@ -48,3 +51,25 @@ def test_a_limit_that_is_no_number_is_2(run, monkeypatch, text):
     code, out, err = run("cache", "ls")
     assert (code, out) == (2, "")
     assert f"LONGCTX_CACHE_BYTES is {text!r}, expected a number of bytes such as 20G\n" in err
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ({}, {"GOMP_SPINCOUNT": "2000"}),
+        ({"GOMP_SPINCOUNT": "7"}, {"GOMP_SPINCOUNT": "7"}),
+        ({"OMP_WAIT_POLICY": "active"}, {"OMP_WAIT_POLICY": "active"}),
+    ],
+)
+def test_idle_threads_sleep_soon_unless_the_user_says_how_they_wait(given, kept):
+    let_threads_rest(given)
+    assert given == kept
+
+
+def test_threads_rest_before_torch_is_there():
+    code = (
+        "import sys, os, longctx.cli.main as m; assert 'torch' not in sys.modules; "
+        "m.main(['--version']); assert os.environ['GOMP_SPINCOUNT'] == '2000'"
+    )
+    environ = {k: v for k, v in os.environ.items() if not k.startswith(("GOMP_", "OMP_"))}
+    assert subprocess.run([sys.executable, "-P", "-c", code], env=environ).returncode == 0
