@@ -147,6 +147,7 @@ def out_of_heads(
         parts.ctypes.data,
         lse.ctypes.data,
         np.array([each * head_dim, num_tokens * head_dim, head_dim, each, num_tokens]),
+        num_threads,
     )
     seen = multiply(tables[0], _merge(parts, lse), _NO_BIAS, _NO_BIAS, eps, num_threads)
     hidden = x.shape[1]

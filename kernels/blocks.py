@@ -62,7 +62,7 @@ class BlockRule:
     and `mass` where they were tuned for each head of the model.
     """
 
-    max_keys: int = 4_096
+    max_keys: int = 8_192
     mass: float = 0.99
     sinks: int = 2
     window: int = 8

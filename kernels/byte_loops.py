@@ -21,8 +21,7 @@ from longctx.kernels.byte_vectors import (
     tiling,
 )
 from longctx.kernels.narrow_dots import PANEL
-from longctx.kernels.narrow_loops import take
-from longctx.kernels.vectors import floats, words
+from longctx.kernels.vectors import floats, take, words
 
 _tile, _pair, _one = tiling(TOKENS, False), tiling(2, False), tiling(1, False)
 _add_tile, _add_pair, _add_one = tiling(TOKENS, True), tiling(2, True), tiling(1, True)

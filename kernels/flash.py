@@ -203,6 +203,7 @@ def _run(
         out.ctypes.data,
         lse.ctypes.data,
         np.array([*out.strides[:3], *lse.strides[:2]]) // 4,
+        torch.get_num_threads(),
     )
     if work.num_slots == 1:
         return torch.from_numpy(out[0]), torch.from_numpy(lse[0])

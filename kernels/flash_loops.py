@@ -17,7 +17,7 @@ from longctx.kernels.coded_loops import restore_block
 from longctx.kernels.flash_forms import BLOCK
 from longctx.kernels.flash_layout import IN_WORD, fill_block, lay_out, lay_out_row
 from longctx.kernels.flash_vectors import ROWS, gather, score, top, weigh
-from longctx.kernels.vectors import LANES, after, floats, words
+from longctx.kernels.vectors import LANES, after, floats, take, words
 
 # In powers of two: how far a weight may be over its reference.
 LIMIT = np.float32(40.0)
@@ -171,24 +171,33 @@ def attend(
     out: int,
     lse: int,
     out_strides: Any,
+    num_threads: int,
 ) -> None:
-    """Fill out and lse with what each unit of work attends to."""
-    for index in numba.prange(len(units)):
-        _one_unit(
-            units[index],
-            items,
-            queries,
-            query_strides,
-            keys,
-            values,
-            kv_stride,
-            coding,
-            head_dim,
-            repeats,
-            position,
-            causal,
-            scale,
-            out,
-            lse,
-            out_strides,
-        )
+    """Fill out and lse with what each unit of work attends to.
+
+    The last ones, which see the most where queries are causal, are begun first, and a thread that
+    is held up leaves the rest to the others.
+    """
+    counter = np.zeros(8, dtype=np.int64)
+    for _ in numba.prange(num_threads):
+        left = len(units) - 1 - take(counter, 1)
+        while left >= 0:
+            _one_unit(
+                units[left],
+                items,
+                queries,
+                query_strides,
+                keys,
+                values,
+                kv_stride,
+                coding,
+                head_dim,
+                repeats,
+                position,
+                causal,
+                scale,
+                out,
+                lse,
+                out_strides,
+            )
+            left = len(units) - 1 - take(counter, 1)

@@ -10,7 +10,7 @@ from llvmlite import ir
 
 from longctx.kernels.linear import FEW_ROWS
 from longctx.kernels.narrow_dots import GROUP, PANEL, panel_dots
-from longctx.kernels.vectors import compiled_in, floats, types
+from longctx.kernels.vectors import compiled_in, floats, take, types
 
 # numba's own annotations are of the compiler's insides
 _carray: Any = vars(numba)["carray"]
@@ -24,17 +24,6 @@ _four_one, _four_four = panel_dots(4, 1), panel_dots(4, 4)
 _five_one, _five_four = panel_dots(5, 1), panel_dots(5, 4)
 _six_one, _six_four = panel_dots(6, 1), panel_dots(6, 4)
 _eight_one, _eight_four = panel_dots(8, 1), panel_dots(8, 4)
-
-
-@compiled_in
-def take(typing: Any, counter: Any, count: Any) -> Any:
-    """Adds to the first of an array in one step of all threads; returns what it was."""
-
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        array = context.make_array(signature.args[0])(context, builder, args[0])
-        return builder.atomic_rmw("add", array.data, args[1], "monotonic")
-
-    return types.intp(counter, types.intp), generate
 
 
 @numba.njit(**_FAST)

@@ -8,8 +8,9 @@ import numba
 import numpy as np
 
 from longctx.kernels.narrow_dots import GROUP, PANEL
-from longctx.kernels.narrow_loops import code_row, gate_row, norm_row, room_for, take
+from longctx.kernels.narrow_loops import code_row, gate_row, norm_row, room_for
 from longctx.kernels.narrow_tiles import TOKENS, UNPACKED, tiling, unpacking
+from longctx.kernels.vectors import take
 
 _FAST: dict[str, Any] = {
     "error_model": "numpy",

@@ -22,10 +22,11 @@ DECODINGS = ("auto", "dense", "blocks")
 R = TypeVar("R", BlockRule, VerticalSlashRule)
 
 # Tokens before this position see everything, where nobody says which see less.
-DENSE_BELOW = 32_768
+DENSE_BELOW = 16_384
 
-# Keys and mass of a written token. One query predicts less well than a tile of them, and digits of
-# a number are found one by one: with 4,096 keys the 0.5B lost the last ones at 65,536 tokens.
+# Keys and mass of a written token that chooses. One query predicts less well than a tile of them,
+# and digits of a number are found one by one: with 4,096 keys the 0.5B lost the last ones at 65,536
+# tokens, with 32,768 at 131,072. Means of Blocks hide a single key that has all of a head's mass.
 ANSWER_KEYS, ANSWER_MASS = 16_384, 0.999
 
 
@@ -35,10 +36,10 @@ class Sight:
 
     `attention` names the mode of the documents, which may be followed by values of its Rule:
     "blocks:max_keys=8192,mass=0.95". `decoding` is the mode of written tokens, `extend` how
-    positions go on past the native window, up to `window`. "auto" is "dense" for a model that is
-    read within its native window, and for one that is read past it "blocks" from `DENSE_BELOW` on:
-    by the setting, not by the length of a prompt. With `fidelity` tiles of blocks get as
-    many as this recall takes. `temperature_length` is for the published rule of Dual Chunk
+    positions go on past the native window, up to `window`. "auto" is "dense", but for the documents
+    of a model that is read past its native window, which attend by "blocks" from `DENSE_BELOW` on:
+    by the setting, not by the length of a prompt. With `fidelity` tiles of blocks get as many as
+    this recall takes. `temperature_length` is for the published rule of Dual Chunk
     Attention, which sharpens all rows by the length of the whole prompt.
     """
 
@@ -56,11 +57,11 @@ def settled(sight: Sight, config: ModelConfig) -> Sight:
     if past and config.dual_chunk:
         # Blocks are chosen for whole tiles
         past = (config.dual_chunk[0] - config.dual_chunk[1]) % TILE == 0
-    modes = (f"blocks:dense_below={DENSE_BELOW}", "blocks") if past else ("dense", "dense")
+    auto = f"blocks:dense_below={DENSE_BELOW}" if past else "dense"
     return replace(
         sight,
-        attention=modes[0] if sight.attention == "auto" else sight.attention,
-        decoding=modes[1] if sight.decoding == "auto" else sight.decoding,
+        attention=auto if sight.attention == "auto" else sight.attention,
+        decoding="dense" if sight.decoding == "auto" else sight.decoding,
     )
 
 

@@ -147,10 +147,11 @@ def test_modes_and_their_values_go_by_name(directory):
     assert rule("dense") is None and rule("auto") is None
     assert decode_rule(Sight(), config) is None
     past = replace(config, window=8 * config.native_window)
-    assert prefill_rule(Sight(), past, directory) == BlockRule(dense_below=32_768)
+    assert prefill_rule(Sight(), past, directory) == BlockRule(dense_below=16_384)
     assert prefill_rule(Sight("dense"), past, directory) is None
-    assert decode_rule(Sight(), past) == BlockRule(16_384, 0.999, dense_below=32_768)
-    assert decode_rule(Sight(decoding="dense"), past) is None
+    assert decode_rule(Sight(), past) is None
+    one = BlockRule(16_384, 0.999, dense_below=16_384)
+    assert decode_rule(Sight(decoding="blocks"), past) == one
     torn = replace(past, dual_chunk=(2_048, 100))
     assert prefill_rule(Sight(), torn, directory) is None
     assert rule("blocks") == BlockRule()
@@ -159,7 +160,7 @@ def test_modes_and_their_values_go_by_name(directory):
     )
     assert rule("tri-shape").mass == 0
     assert rule("vertical-slash:slash=77") == VerticalSlashRule(slash=77)
-    assert decode_rule(Sight(decoding="blocks"), config).dense_below == 32_768
+    assert decode_rule(Sight(decoding="blocks"), config) == one
 
 
 @pytest.mark.parametrize(
