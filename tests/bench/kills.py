@@ -21,18 +21,9 @@ from pathlib import Path
 from typing import Any
 
 from longctx.runtime.bench import machine
-from longctx.runtime.prefix_chain import NODE
 from longctx.runtime.prefix_store import PrefixStore
 
 QUESTION = "Who is the first person that this text names?"
-
-
-def home_in(folder: Path, name: str) -> Path:
-    """Returns a home of longctx with the models of the user's own and nothing stored."""
-    home = folder / name
-    home.mkdir()
-    (home / "models").symlink_to(Path(os.environ["LONGCTX_HOME"]) / "models")
-    return home
 
 
 def started(home: Path, text: Path, model: str, *options: str) -> subprocess.Popen[str]:
@@ -60,8 +51,9 @@ def main(model: str, text: str, out: str, kills: str = "20") -> int:
     source, chance, instants = Path(text), random.Random(3), list[dict[str, float]]()
     facts = {"killed": 0, "wrong_answers": 0, "damaged": 0, "read_again": 0}
     with tempfile.TemporaryDirectory(prefix="longctx-kills-") as name:
-        folder = Path(name)
-        home, other = home_in(folder, "home"), home_in(folder, "other")
+        home, other = Path(name) / "home", Path(name) / "other"
+        home.mkdir()
+        (home / "models").symlink_to(Path(os.environ["LONGCTX_HOME"]) / "models")
         began = time.perf_counter()
         expected = whole(home, source, model, "--no-cache")
         seconds = time.perf_counter() - began
@@ -75,16 +67,23 @@ def main(model: str, text: str, out: str, kills: str = "20") -> int:
                 os.killpg(running.pid, signal.SIGKILL)
                 facts["killed"] += 1
             running.communicate()
-            shutil.rmtree(other / "prefixes", ignore_errors=True)
-            if (home / "prefixes").is_dir():
-                shutil.copytree(home / "prefixes", other / "prefixes")
-            num_stored = NODE * sum(1 for _ in (other / "prefixes").rglob("*.kv"))
+            # with the key of the marks between documents, without which the prompt is another one
+            shutil.rmtree(other, ignore_errors=True)
+            shutil.copytree(home, other, symlinks=True)
+            store = PrefixStore(other / "prefixes", None)
+            num_stored = max((one.facts.end for one in store.prefixes()), default=0)
             again = whole(other, source, model)
             facts["wrong_answers"] += again["text"] != expected["text"]
             most = expected["usage"]["tokens_read"] - num_stored
             facts["read_again"] += again["usage"]["tokens_read"] > most
-            facts["damaged"] += len(PrefixStore(other / "prefixes", None).verify())
-            instants.append({"after_seconds": round(after, 2), "tokens_stored": num_stored})
+            facts["damaged"] += len(store.verify())
+            instants.append(
+                {
+                    "after_seconds": round(after, 2),
+                    "tokens_stored": num_stored,
+                    "tokens_read": again["usage"]["tokens_read"],
+                }
+            )
             print(json.dumps(instants[-1] | facts), flush=True)
     report = {
         "model": model,
