@@ -33,6 +33,7 @@ def gather(command: str, paths: Sequence[str] | None, options: SourceOptions) ->
         UsageFault: no path, and stdin is a terminal.
         InputError: a path that does not exist, or nothing to read in any.
     """
+    from longctx.ingest.change_order import by_last_change
     from longctx.ingest.name_filter import NameFilter
     from longctx.ingest.read import read_all
     from longctx.ingest.read_settings import ReadSettings
@@ -51,7 +52,8 @@ def gather(command: str, paths: Sequence[str] | None, options: SourceOptions) ->
         base=options.diff,
     )
     settings = ReadSettings(password=options.password, changes=options.changes)
-    documents, unread = read_all(walked.sources, settings, NameFilter(include, exclude))
+    sources = by_last_change(walked.sources) if options.stable else walked.sources
+    documents, unread = read_all(sources, settings, NameFilter(include, exclude))
     files = {source.name: source.path for source in walked.sources if source.path}
     return Gathered(tuple(documents), (*walked.skipped, *unread), files)
 

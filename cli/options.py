@@ -117,6 +117,13 @@ class SourceOptions:
     split: Annotated[
         bool, typer.Option("--split", help="Read in parts what does not fit at once.")
     ] = False
+    stable: Annotated[
+        bool,
+        typer.Option(
+            "--stable",
+            help="Files that changed last come last: what stands before an edit is not read again.",
+        ),
+    ] = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,12 +154,16 @@ class ModelOptions:
     attention: Annotated[
         Attention,
         typer.Option(
-            help="What documents attend to: all, or what a mode chooses; auto is all up to "
-            "32,768 tokens, and blocks beyond where the model is read past its window."
+            help="What documents attend to: all, or what a mode chooses; auto is all, but blocks "
+            "beyond 16,384 tokens where the model is read past its window."
         ),
     ] = Attention.auto
     decoding: Annotated[
-        Decoding, typer.Option(help="What written words attend to past 32,768 tokens.")
+        Decoding,
+        typer.Option(
+            help="What written words attend to: all, which auto is, or past 16,384 tokens the best "
+            "blocks, faster and less exact."
+        ),
     ] = Decoding.auto
     fidelity: Annotated[
         float | None,

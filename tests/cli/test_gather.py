@@ -1,3 +1,4 @@
+import os
 import subprocess
 
 import pytest
@@ -109,3 +110,17 @@ def test_a_revision_needs_a_repository(run, model, option):
     code, out, err = run("pack", option, "HEAD")
     assert (code, out) == (3, "")
     assert "git" in err
+
+
+def test_files_that_changed_last_come_last_when_that_is_asked_for(run, model, tmp_path):
+    work = tmp_path / "work"
+    for second, name in enumerate(("b.txt", "c.txt", "a.txt")):
+        (work / name).write_text(f"This is {name}.\n")
+        os.utime(work / name, (1_000 + second, 1_000 + second))
+
+    def order(*options):
+        _, out, _ = run("pack", ".", *options)
+        return sorted(("a.txt", "b.txt", "c.txt"), key=lambda name: out.index(f"This is {name}."))
+
+    assert order() == ["a.txt", "b.txt", "c.txt"]
+    assert order("--stable") == ["b.txt", "c.txt", "a.txt"]
