@@ -1,10 +1,12 @@
 """Breaks the store of prefixes in every way we know, and counts wrong answers and lost nodes.
 
-    python -P tests/bench/faults.py OUT.json [--quick]
+    python -P tests/bench/faults.py OUT.json [--quick] [--real MODEL TEXT]
 
 A tiny random model reads a prompt in a process that is killed before or after each system call of
 the store, at random instants, or whose disk fails; then another process answers the same prompt.
 Its answer must be that of a process without a store, and it must find every node that was in place.
+Kills while a prefix is brought to 8 bits and while a model is pulled are those of the tests, which
+run here too; with --real a model that is installed is killed 20 times while it reads a text.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ import json
 import os
 import random
 import signal
+import subprocess
 import sys
 import tempfile
 import time
@@ -33,6 +36,10 @@ from store_runs import STEP, Runs, Tally, faulty  # noqa: E402
 
 from longctx.runtime.prefix_store import PrefixStore  # noqa: E402
 
+TESTS = {
+    "brought_to_8_bits": ["tests/runtime/test_shrink_faults.py"],
+    "pulled": ["tests/runtime/test_pull.py", "-k", "killed"],
+}
 CALLS = ("open", "write", "utime", "fsync", "rename", "unlink", "readv")
 
 
@@ -242,6 +249,7 @@ def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("out", type=Path)
     parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--real", nargs=2, metavar=("MODEL", "TEXT"))
     options = parser.parse_args()
     torch.set_num_threads(1)
     began = time.monotonic()
@@ -251,8 +259,23 @@ def main() -> int:
             strike()
             facts = report(bench, options.quick, time.monotonic() - began)
             options.out.write_text(json.dumps(facts, indent=1) + "\n")
+    facts["tests"] = {name: passes(*chosen) for name, chosen in TESTS.items()}
+    facts["bad"] += sum(not passed for passed in facts["tests"].values())
+    if options.real:
+        out = options.out.with_suffix(".real.json")
+        kills = [sys.executable, "-P", str(Path(__file__).with_name("kills.py"))]
+        facts["bad"] += subprocess.run([*kills, *options.real, str(out)]).returncode
+        facts["real"] = json.loads(out.read_text())
+    options.out.write_text(json.dumps(facts, indent=1) + "\n")
     print(json.dumps({name: facts[name] for name in ("runs", "bad", "seconds")}))
     return int(facts["bad"] > 0)
+
+
+def passes(*chosen: str) -> bool:
+    """Returns whether tests of the repository pass."""
+    command = [sys.executable, "-P", "-m", "pytest", "-q", *chosen]
+    root = Path(__file__).parents[2]
+    return subprocess.run(command, cwd=root, stdout=sys.stderr).returncode == 0
 
 
 def plan(bench: Faults, *, quick: bool) -> list[Callable[[], None]]:
