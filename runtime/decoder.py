@@ -192,6 +192,8 @@ def forward(
     that the Numerics have for them.
     """
     start, num_tokens = cache.length, token_ids.shape[0]
+    # the loops of an answer write where they are told
+    assert start + num_tokens <= cache.capacity, (start, num_tokens, cache.capacity)
     x = decoder.embed(token_ids)
     if decoder.narrowed if decoding else decoder.in_bytes or decoder.in_narrow:
         # so stays what these layers add up

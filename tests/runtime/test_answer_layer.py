@@ -72,3 +72,11 @@ def test_an_answer_is_no_further_from_float32_than_the_pieces(directory, monkeyp
         errors["whole"] += distance(got, exact)
         errors["pieces"] += distance(pieces, exact)
     assert errors["whole"] <= 1.1 * errors["pieces"], errors
+
+
+def test_an_answer_longer_than_the_room_is_our_mistake(directory):
+    reader = load_engine(directory, window=64, numerics="narrow").reader
+    reader.read(torch.arange(62), lambda share: None, dense=True)
+    reader.decode(torch.tensor([1]))
+    with pytest.raises(AssertionError):
+        reader.decode(torch.tensor([2, 3]))
