@@ -72,7 +72,7 @@ def run_longctx(
 
 
 def run_llama(gguf: Path, prompts: list[tuple[list[int], int]], state: Path) -> dict[str, Any]:
-    """Returns the same of llama.cpp, which keeps its state after the first prompt's documents."""
+    """Returns the same of llama.cpp; its state is kept at the end, cut back to the documents."""
     from llama_cpp import Llama
 
     began = time.perf_counter()
