@@ -130,6 +130,14 @@ def roomy_model_dir(tiny_model_dir, tmp_path_factory):
     return path
 
 
+@pytest.fixture
+def store(tmp_path):
+    """A store of prefixes with nothing in it."""
+    from longctx.runtime.prefix_store import PrefixStore
+
+    return PrefixStore(tmp_path / "prefixes", 10**9)
+
+
 @pytest.fixture(scope="session")
 def biased_model_dir(tmp_path_factory):
     """A function from an architecture to a tiny model of it: heads of 64, large biases of keys."""

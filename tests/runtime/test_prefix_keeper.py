@@ -25,11 +25,6 @@ def directory(roomy_model_dir):
     return roomy_model_dir
 
 
-@pytest.fixture
-def store(tmp_path):
-    return PrefixStore(tmp_path / "prefixes", 10**9)
-
-
 def ids_of(count, seed=0):
     generator = torch.Generator().manual_seed(seed)
     return torch.randint(0, 500, (count,), generator=generator).tolist()
