@@ -35,6 +35,7 @@ class Numerics(StrEnum):
     narrow = "narrow"
     int8 = "int8"
     int4 = "int4"
+    fp8 = "fp8"
 
 
 class Device(StrEnum):

@@ -18,8 +18,10 @@ from longctx.kernels.blocks import BlockRule
 from longctx.kernels.dual_chunk import DualChunk, Plain
 from longctx.kernels.eight_bits import Eight, make_eight
 from longctx.kernels.flash import BLOCK, TILE
+from longctx.kernels.library_attention import attend_densely, has_library
 from longctx.kernels.rope import inverse_frequencies, score_factor
 from longctx.kernels.triton_attention import attend, num_tiles
+from longctx.kernels.triton_fp8 import has_fp8_products
 from longctx.kernels.triton_layer import rms_norm, store, swiglu
 from longctx.kernels.triton_selection import choose_for_one, choose_lists, write_means
 from longctx.kernels.turns import Turns, make_turns
@@ -31,7 +33,7 @@ from longctx.runtime.errors import ModelError, OutOfMemory
 from longctx.runtime.extension import extend
 from longctx.runtime.kv_cache import KVCache
 from longctx.runtime.memory import gib
-from longctx.runtime.numerics import Numerics
+from longctx.runtime.numerics import ON_GPU, Numerics
 from longctx.runtime.replay import Replay
 from longctx.runtime.sight import Sight, decode_rule, prefill_rule
 from longctx.runtime.weights import open_weights
@@ -40,9 +42,6 @@ STEP_SIZE = 32_768
 
 # Rows that go through the MLP together: its temporaries are the largest of all.
 MLP_ROWS = 8_192
-
-# The longest window in which answers attend to everything: choosing Blocks costs more there.
-DENSE_ANSWERS_UNTIL = 131_072
 
 # Programs of the attention kernel per processor of the device that keep it busy.
 PROGRAMS_EACH = 2
@@ -104,12 +103,13 @@ def load_device_engine(
         ModelError: numerics or a `sight` that the kernels do not have.
         OutOfMemory: the device is too small.
     """
-    if numerics not in ("auto", "bfloat16"):
-        raise ModelError(f"numerics {numerics!r} is not for a GPU, expected auto or bfloat16")
+    if numerics not in ON_GPU:
+        raise ModelError(f"numerics {numerics!r} is not for a GPU, expected {', '.join(ON_GPU)}")
+    fp8 = numerics == "fp8"
+    if fp8 and not has_fp8_products(device):
+        raise ModelError("this GPU has no products of 8-bit floats", "leave out --numerics fp8")
     config = extend(config, sight.extend, sight.window)
     capacity = min(window or config.native_window, config.window)
-    if sight.decoding == "auto" and capacity <= DENSE_ANSWERS_UNTIL:
-        sight = replace(sight, decoding="dense")
     rule, one_rule = prefill_rule(sight, config, directory), decode_rule(sight, config)
     if not (rule is None or isinstance(rule, BlockRule)):
         raise ModelError(
@@ -126,7 +126,7 @@ def load_device_engine(
             )
     weights = open_weights(directory)
     reader = load_device_reader(
-        config, weights, device, capacity, rule, on_notice, decode_rule=one_rule, kv8=kv8
+        config, weights, device, capacity, rule, on_notice, decode_rule=one_rule, fp8=fp8, kv8=kv8
     )
     return Engine(reader, STEP_SIZE)
 
@@ -285,8 +285,11 @@ class DeviceReader:
             if end > rule.dense_until(index):
                 write_means(keys, means, start, end, eight)
                 lists = choose_lists(q, means, turns, rule)
-        splits = self._splits(num_tokens)
-        out, _ = attend(q, keys, values, turns, lists, splits=splits, eight=eight)
+        if lists is None and has_library(q, keys):
+            out = attend_densely(q, keys, values, turns)
+        else:
+            splits = self._splits(num_tokens)
+            out, _ = attend(q, keys, values, turns, lists, splits=splits, eight=eight)
         return layer.out(out.view(num_tokens, -1))
 
     def _eight(self, layer: Layer) -> Eight:

@@ -284,7 +284,12 @@ def load_engine(
     place = check_device(device)
     if num_threads is not None:
         torch.set_num_threads(num_threads)
-    chosen, sight = choose_numerics(numerics, kv8=kv8), sight or Sight()
+    sight = sight or Sight()
+    if place.type == "cuda" and numerics == "fp8":
+        # a model that runs through transformers does so on the CPU
+        chosen = choose_numerics("auto", kv8=kv8)
+    else:
+        chosen = choose_numerics(numerics, kv8=kv8)
     reason = foreign_reason(directory)
     if reason is not None:
         from longctx.runtime.foreign import load_foreign_reader

@@ -29,6 +29,9 @@ _DECODING: dict[str, Decoding] = {
 }
 NAMES = ("auto", *_DECODING)
 
+# The weights of the layers in bfloat16, or in 8-bit floats.
+ON_GPU = ("auto", "bfloat16", "fp8")
+
 
 @dataclass(frozen=True, slots=True)
 class Numerics:
@@ -70,6 +73,8 @@ def choose_numerics(name: str, *, kv8: bool = False) -> Numerics:
     Raises:
         ModelError: there is no such name.
     """
+    if name == "fp8":
+        raise ModelError("numerics 'fp8' is for a GPU", "add --device cuda, or take another")
     if name not in NAMES:
         raise ModelError(f"numerics {name!r} is not one of {', '.join(NAMES)}")
     return replace(_named("narrow" if name == "auto" else name), kv8=kv8)

@@ -148,7 +148,7 @@ def test_tuned_quotas_are_left_out_with_a_notice(tiny_model_dir, tmp_path, monke
     write_tuned(directory, Tuned(*facts, layers=((head, head),) * 3))
     rules, notices = [], []
 
-    def load(config, weights, device, capacity, rule, on_notice, *, decode_rule, kv8):
+    def load(config, weights, device, capacity, rule, on_notice, **given):
         rules.append(rule)
         return DeviceReader.__new__(DeviceReader)
 
