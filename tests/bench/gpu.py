@@ -32,7 +32,7 @@ import argparse
 import json
 import sys
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 
@@ -50,6 +50,7 @@ from longctx.runtime import device_reader
 from longctx.runtime.config import ModelConfig
 from longctx.runtime.device_reader import DeviceReader, planned_bytes
 from longctx.runtime.device_weights import DeviceWeights, Projection
+from longctx.runtime.sight import ANSWER_KEYS, ANSWER_MASS
 
 sys.path.append(str(Path(__file__).parent))
 from gpu_checks import all_errors, random_weights, reader_of, shape, too_far  # noqa: E402
@@ -58,9 +59,23 @@ from gpu_timing import attention_alone, ceilings, seconds  # noqa: E402
 MILLION = 1_000_000
 LENGTHS = (32_768, 131_072, 262_144, 524_288, MILLION)
 BUDGET_SECONDS = 560.0
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """A model's shape, how long it is read, and what of it is in 8 bits."""
+
+    config: ModelConfig
+    lengths: tuple[int, ...] = LENGTHS
+    kv8: bool = False
+    fp8: bool = False
+
+
+OF_14B = shape(48, 5120, 13_824, 40, 8)
 SHAPES = {
-    "7B-1M": (shape(28, 3584, 18_944, 28, 4), LENGTHS, False),
-    "14B-1M, keys and values in 8 bits": (shape(48, 5120, 13_824, 40, 8), LENGTHS, True),
+    "7B-1M": Shape(shape(28, 3584, 18_944, 28, 4)),
+    "14B-1M, keys and values in 8 bits": Shape(OF_14B, kv8=True),
+    "14B-1M, all in 8 bits, half of the window": Shape(OF_14B, LENGTHS[:4], kv8=True, fp8=True),
 }
 
 
@@ -154,11 +169,12 @@ def decoding(reader: DeviceReader, length: int, rule: BlockRule | None, tokens: 
         reader.decode(token)
     took = (time.perf_counter() - began) / tokens
     config, head = reader.config, reader.weights.head
-    weights = sum(
-        one.weight.numel() * one.weight.element_size()
+    kept = [
+        one.weight if isinstance(one.weight, torch.Tensor) else one.weight.codes
         for layer in reader.weights.layers
         for one in (layer.qkv, layer.out, layer.gate_up, layer.down)
-    )
+    ]
+    weights = sum(one.numel() * one.element_size() for one in kept)
     keys = length if rule is None else min(length, rule.max_keys)
     means = 0 if rule is None else config.cache_bytes_per_token(2) * length // BLOCK
     cache = config.cache_bytes_per_token(reader.cache.keys[0].itemsize) * keys + means
@@ -181,15 +197,14 @@ def in_fp8(weights: DeviceWeights) -> DeviceWeights:
     return replace(weights, layers=layers)
 
 
-def measure(
-    name, config: ModelConfig, lengths, densities, ceiling, report, *, kv8: bool, sparse_only: bool
-) -> None:
+def measure(name: str, model: Shape, densities, ceiling, report, *, sparse_only: bool) -> None:
     """Adds to the report what one shape does, the cheapest figures first."""
+    config, lengths, kv8, fp8 = model.config, model.lengths, model.kv8, model.fp8
     on_gpu = torch.cuda.is_available()
     if on_gpu:
         torch.cuda.empty_cache()
     free = torch.cuda.mem_get_info()[0] if on_gpu else 2**40
-    planned = {one: sum(planned_bytes(config, one + 64, kv8=kv8)) for one in lengths}
+    planned = {one: sum(planned_bytes(config, one + 64, fp8=fp8, kv8=kv8)) for one in lengths}
     fits = [one for one in lengths if planned[one] < free]
     row = report["shapes"][name] = {
         "planned_gib": {one: planned[one] / 2**30 for one in lengths},
@@ -198,22 +213,27 @@ def measure(
     if not sparse_only:
         row["attention"] = [line for one in fits for line in attention_alone(config, one, ceiling)]
         one_layer = replace(config, num_layers=1)
-        reader = reader_of(one_layer, random_weights(one_layer), fits[-1], None, kv8)
+        reader = reader_of(one_layer, random_weights(one_layer, fp8=fp8), fits[-1], None, kv8)
         warm_up(reader, None)
+        # each new length of a call of cuDNN is planned, once for all layers
+        first = upto(prefill(reader, fits[-1], None), fits[-1])
         steps = prefill(reader, fits[-1], None)
+        row["planning_seconds"] = first["seconds"] - upto(steps, fits[-1])["seconds"]
         row["dense_by_one_layer"] = [upto(steps, one, config.num_layers) for one in fits]
         del reader
     if on_gpu:
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
-    reader = reader_of(config, random_weights(config), fits[-1] + 64, BlockRule(), kv8)
+    weights = random_weights(config, fp8=fp8)
+    reader = reader_of(config, weights, fits[-1] + 64, BlockRule(), kv8)
     most = BlockRule().max_keys / BLOCK
     layers = densities or [[most] * config.num_kv_heads] * config.num_layers
     warm_up(reader, layers)
     steps = prefill(reader, fits[-1], layers)
     row["sparse"] = [upto(steps, one) for one in fits]
     row["peak_gib"] = torch.cuda.max_memory_allocated() / 2**30 if on_gpu else None
-    row["decoding"] = [decoding(reader, one, rule) for rule in (None, BlockRule()) for one in fits]
+    rules = (None, BlockRule(ANSWER_KEYS, ANSWER_MASS))
+    row["decoding"] = [decoding(reader, one, rule) for rule in rules for one in fits]
     if sparse_only:
         return
     # more would take too long
@@ -247,9 +267,8 @@ def main() -> None:
     shapes = {name: one for name, one in SHAPES.items() if name.startswith(options.shape)}
     if options.small:
         tiny = replace(shape(2, 128, 192, 4, 2), head_dim=32, vocab_size=1000)
-        shapes = {
-            "tiny": (replace(tiny, dual_chunk=(384, 128), native_window=384), (256, 640), True)
-        }
+        tiny = replace(tiny, dual_chunk=(384, 128), native_window=384)
+        shapes = {"tiny": Shape(tiny, (256, 640), kv8=True, fp8=True)}
         device_reader.STEP_SIZE = 256
     torch.set_default_device("cuda" if on_gpu else "cpu")
     torch.manual_seed(0)
@@ -277,13 +296,12 @@ def main() -> None:
         save()
         if wrong := too_far(report.get("errors", {})):
             raise SystemExit("kernels that compute something else:\n" + "\n".join(wrong))
-        for name, (config, lengths, kv8) in shapes.items():
+        for name, model in shapes.items():
             if time.perf_counter() - began > BUDGET_SECONDS / 2:
                 report["left_out"].append(f"{name}: no time left")
                 continue
             ceiling = report["ceilings"]["bf16_flops"]
-            given = {"kv8": kv8, "sparse_only": options.sparse_only}
-            measure(name, config, lengths, densities, ceiling, report, **given)
+            measure(name, model, densities, ceiling, report, sparse_only=options.sparse_only)
             print(json.dumps(report["shapes"][name], indent=2), flush=True)
             save()
 

@@ -17,6 +17,7 @@ from longctx.kernels.blocks import BlockRule, block_means, choose_blocks
 from longctx.kernels.dual_chunk import DualChunk, Plain
 from longctx.kernels.eight_bits import make_eight, restored
 from longctx.kernels.flash import BLOCK, TILE
+from longctx.kernels.library_attention import attend_densely
 from longctx.kernels.rope import angles, inverse_frequencies, rotate
 from longctx.kernels.triton_attention import attend
 from longctx.kernels.triton_fp8 import project8, quantize, reference_project8
@@ -86,6 +87,8 @@ def attention_errors(heads: int, groups: int, dim: int, runs) -> dict[str, float
         turns = make_turns(numbers, frequencies, start, tokens)
         got, _ = attend(q, cached.contiguous(), values, turns, splits=splits)
         found[f"{start}+{tokens}/{splits}"] = distance(got, expected)
+        got = attend_densely(q, cached.contiguous(), values, turns)
+        found[f"{start}+{tokens}, the library's"] = distance(got, expected)
     return found
 
 
@@ -173,11 +176,14 @@ def check_layer() -> dict[str, float]:
     }
 
 
-def random_weights(config: ModelConfig) -> DeviceWeights:
+def random_weights(config: ModelConfig, *, fp8: bool = False) -> DeviceWeights:
     """Returns weights of the shape of `config`, small enough that activations stay finite."""
 
+    def drawn(rows: int, columns: int) -> torch.Tensor:
+        return torch.empty(rows, columns, dtype=DTYPE).normal_(0, columns**-0.5)
+
     def matrix(rows: int, columns: int, bias: bool = False) -> Projection:
-        weight = torch.empty(rows, columns, dtype=DTYPE).normal_(0, columns**-0.5)
+        weight = quantize(drawn(rows, columns)) if fp8 else drawn(rows, columns)
         return Projection(weight, torch.zeros(rows, dtype=DTYPE) if bias else None)
 
     hidden, mlp, dim = config.hidden_size, config.mlp_size, config.head_dim
@@ -188,7 +194,7 @@ def random_weights(config: ModelConfig) -> DeviceWeights:
               ones, matrix(2 * mlp, hidden), matrix(hidden, mlp))
         for _ in range(config.num_layers)
     )  # fmt: skip
-    ends = [matrix(config.vocab_size, hidden).weight for _ in range(2)]
+    ends = [drawn(config.vocab_size, hidden) for _ in range(2)]
     return DeviceWeights(ends[0], layers, ones, ends[1])
 
 

@@ -28,6 +28,7 @@ from longctx.kernels.blocks import BlockRule
 from longctx.kernels.dual_chunk import DualChunk
 from longctx.kernels.eight_bits import make_eight
 from longctx.kernels.flash import TILE
+from longctx.kernels.library_attention import turned_queries
 from longctx.kernels.triton_attention import attend, num_tiles
 from longctx.kernels.triton_fp8 import quantize
 from longctx.kernels.triton_layer import rms_norm, store, swiglu
@@ -134,6 +135,7 @@ def launch_all(num_heads: int, num_groups: int, head_dim: int) -> None:
     lists_of(torch.zeros(num_groups, num_tiles(TILE), group, 15_625), turns, BlockRule())
     attend(q, keys, values, turns)
     attend(q, keys, values, turns, lists)
+    turned_queries(q, turns, 0, 0, TILE)
     codes = torch.zeros(2, num_groups, 2048, head_dim, dtype=torch.int8)
     eight = make_eight(torch.zeros(num_groups, head_dim), 2048, frequencies, NUMBERS)
     store(k, v, *codes, turns, eight)

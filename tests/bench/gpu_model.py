@@ -64,10 +64,10 @@ def main(directory: Path, text: Path, reference: Path, out: Path | None = None) 
         "read": READ,
         "fed": FED,
         "cpu, bfloat16": on_cpu,
-        "gpu, bfloat16": distances(
-            exact, words, log_probabilities(directory, ids, "bfloat16", "cuda")
-        ),
     }
+    for numerics in ("bfloat16", "fp8"):
+        got = log_probabilities(directory, ids, numerics, "cuda")
+        found[f"gpu, {numerics}"] = distances(exact, words, got)
     out.write_text(json.dumps(found, indent=2) + "\n")
     print(json.dumps(found, indent=2))
 

@@ -9,6 +9,7 @@ from torch.nn.attention.bias import causal_lower_right
 
 from longctx.kernels.dual_chunk import DualChunk
 from longctx.kernels.flash import TILE
+from longctx.kernels.library_attention import attend_densely, has_library
 from longctx.kernels.triton_attention import attend
 from longctx.kernels.triton_fp8 import has_fp8_products, quantize
 from longctx.kernels.turns import make_turns
@@ -58,7 +59,7 @@ def ceilings(size: int) -> dict[str, float]:
 
 
 def attention_alone(config: ModelConfig, length: int, ceiling: float) -> list[dict]:
-    """Returns the speed of attention of the last Step at this length: ours and torch's, dense."""
+    """Returns the speed of dense attention of the last Step at this length, in every form."""
     tokens, dim = min(device_reader.STEP_SIZE, length), config.head_dim
     start = (length - tokens) // TILE * TILE
     reach = DualChunk(*config.dual_chunk, trained=config.native_window)
@@ -72,17 +73,21 @@ def attention_alone(config: ModelConfig, length: int, ceiling: float) -> list[di
     theirs = [x[None] for x in (q.transpose(0, 1).contiguous(), keys, values)]
     forms = {
         "ours": lambda: attend(q, keys, values, turns),
+        "cuDNN, range by range": lambda: attend_densely(q, keys, values, turns),
         "torch": lambda: torch.nn.functional.scaled_dot_product_attention(
             *theirs, attn_mask=bias, enable_gqa=True
         ),
     }
     rows = []
     for name, form in forms.items():
+        if "cuDNN" in name and not has_library(q, keys):
+            continue
         try:
-            took = median(form, 3)
+            first, took = seconds(form), median(form, 3)
         except RuntimeError as error:
             rows.append({"form": name, "length": length, "error": str(error)})
             continue
-        rows.append({"form": name, "length": length, "rows": tokens, "seconds": took,
-                     "flops": flops / took, "of_ceiling": flops / took / ceiling})  # fmt: skip
+        rows.append({"form": name, "length": length, "rows": tokens, "first_seconds": first,
+                     "seconds": took, "flops": flops / took,
+                     "of_ceiling": flops / took / ceiling})  # fmt: skip
     return rows
