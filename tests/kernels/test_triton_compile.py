@@ -19,6 +19,7 @@ def test_every_kernel_compiles_for_hopper_with_its_matrix_instructions(pytestcon
     found = [json.loads(line) for line in result.stdout.splitlines()]
     assert {row["kernel"] for row in found} == {
         "_attend",
+        "_attend_lines",
         "_block_means",
         "_choose",
         "_merge_parts",
@@ -27,7 +28,9 @@ def test_every_kernel_compiles_for_hopper_with_its_matrix_instructions(pytestcon
         "_rms_norm",
         "_score_one",
         "_store",
+        "_sum_lines",
         "_swiglu",
+        "_turn",
     }
     for row in found:
         if row["kernel"] == "_attend":
@@ -36,3 +39,6 @@ def test_every_kernel_compiles_for_hopper_with_its_matrix_instructions(pytestcon
             assert row["cp.async.bulk.tensor"], row
             # what registers could not hold while queries are turned; 8 bits take some more
             assert row["stack_bytes"] <= (512 if row["EIGHT"] else 384), row
+        if row["kernel"] in ("_attend_lines", "_sum_lines"):
+            assert row["wgmma.mma_async"] and row["cp.async.bulk.tensor"], row
+            assert row["stack_bytes"] <= (768 if row["EIGHT"] else 256), row
