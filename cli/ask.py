@@ -23,6 +23,7 @@ def ask(
         float | None,
         typer.Option(
             help="Say it is not in the text where the model's chance that it is is below this.",
+            show_default="0.6 for the default model, else 0",
             min=0.0,
             max=1.0,
         ),
@@ -31,8 +32,8 @@ def ask(
     """Answer one question, with the sentences that prove it.
 
     Everything at PATHS is read as one prompt; each proof is searched in it and shown with its
-    place. With --least the model is first asked whether the answer is there at all, and JSON has
-    the chance.
+    place. The default model is first asked whether the answer is there at all, another one with
+    --least, and JSON has the chance. What an answer names and the text does not have is listed.
 
     Examples:
         longctx ask ./papers -q "Which of them measure memory?"
@@ -70,6 +71,7 @@ def _answer(
     from longctx.cli.run import Run
     from longctx.prompts.ask import BEFORE
     from longctx.prompts.ask import ask as job
+    from longctx.runtime.catalog import find
 
     run = Run("ask", sources, model, output)
     tokens = model.max_tokens or 512
@@ -77,5 +79,8 @@ def _answer(
         packs = run.packs(
             run.gather(paths), question_tokens=len(question) + 2 * tokens, question=question
         )
-        gates = () if least is None else (BEFORE,)
-        run.finish(job(packs, question, max_tokens=tokens, gates=gates, least=least or 0.0))
+        if least is None:
+            known = find(run.model.name)
+            least = known.least if known else 0.0
+        gates = (BEFORE,) if least > 0 else ()
+        run.finish(job(packs, question, max_tokens=tokens, gates=gates, least=least))

@@ -13,7 +13,7 @@ from longctx.cli.drive import drive
 from longctx.cli.failure import UsageFault
 from longctx.cli.gather import Gathered
 from longctx.cli.progress import duration
-from longctx.cli.render import citation_as_text
+from longctx.cli.render import citation_as_text, missing_as_text
 from longctx.cli.run import Run
 from longctx.cli.screen import Screen
 from longctx.cli.session import Session
@@ -77,6 +77,8 @@ class Talk:
         self._keep(Exchange(question, result.text, result.citations))
         for number, citation in enumerate(result.citations, first):
             screen.write(f"  [{number}] {citation_as_text(citation)}\n")
+        if result.missing:
+            screen.write(f"  {missing_as_text(result.missing)}\n")
         screen.write("\n")
         if dropped := result.counts["quotes_not_found"]:
             noun = "quote was" if dropped == 1 else "quotes were"

@@ -40,10 +40,16 @@ def closing_as_text(result: Result) -> str:
     """What stands after the closing text: its sources and the counts."""
     lines = ["", "Sources"] if result.citations else []
     lines += [f"    {citation_as_text(citation)}" for citation in result.citations]
+    lines += ["", missing_as_text(result.missing)] if result.missing else []
     counts = counted(result.counts)
     if counts:
         lines += [*([""] if result.text else []), f"({counts})"]
     return "".join(f"{line}\n" for line in lines)
+
+
+def missing_as_text(names: Sequence[str]) -> str:
+    """The line that warns of what an answer names and the text does not have."""
+    return f"The text does not have: {', '.join(names)}"
 
 
 def piece_as_markdown(piece: Piece) -> tuple[str, str]:
@@ -64,6 +70,7 @@ def closing_as_markdown(result: Result) -> str:
     """What stands after the closing text: its sources and the counts."""
     blocks = [citation_as_markdown(citation) for citation in result.citations]
     sources = "\n## Sources\n\n" + "\n\n".join(blocks) + "\n" if blocks else ""
+    sources += f"\n**{missing_as_text(result.missing)}**\n" if result.missing else ""
     counts = counted(result.counts)
     return sources + (f"\n*{counts}*\n" if counts else "")
 
@@ -104,6 +111,11 @@ def result_fields(result: Result) -> dict[str, Any]:
         ],
         "counts": dict(result.counts),
     }
+
+
+def asked_fields(result: Result) -> dict[str, Any]:
+    """The fields for JSON that only an answer to a question has."""
+    return {"chances": dict(result.chances), "missing": list(result.missing)}
 
 
 def citation_fields(citation: Citation) -> dict[str, Any]:

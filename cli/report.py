@@ -13,7 +13,7 @@ from longctx.cli.failure import UsageFault
 from longctx.cli.findings import findings_fields
 from longctx.cli.options import Format, OutputOptions
 from longctx.cli.output_file import check_writable, write_whole
-from longctx.cli.render import DRESSES, as_json, result_fields, span_fields, whole
+from longctx.cli.render import DRESSES, as_json, asked_fields, result_fields, span_fields, whole
 from longctx.cli.sarif import sarif
 from longctx.cli.screen import Screen, clean, clean_json
 from longctx.prompts.finding import Finding, explained
@@ -149,7 +149,7 @@ class Report:
             "error": None if error is None else error_fields(error),
             **result_fields(result),
             **({"findings": findings_fields(result.pieces)} if self._job == "review" else {}),
-            **({"chances": dict(result.chances)} if self._job == "ask" else {}),
+            **(asked_fields(result) if self._job == "ask" else {}),
             **packs_fields(self.packs),
             "usage": {
                 "questions": usage.questions if usage else 0,

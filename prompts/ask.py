@@ -9,6 +9,7 @@ from longctx.prompts import reply
 from longctx.prompts.citation import locate
 from longctx.prompts.join import join
 from longctx.prompts.pack import Pack
+from longctx.prompts.proof import missing, prove
 from longctx.prompts.question import Answer, Citation, Job, Piece, Question, Result
 from longctx.prompts.template import fill
 
@@ -41,7 +42,7 @@ def ask(
     """The answer to the question with its Citations; of several Packs each is asked.
 
     At each of the `gates` (BEFORE, AFTER) the chance that the Pack holds the answer is measured; a
-    Pack whose chance is below `least` does not hold it.
+    Pack whose chance is below `least` does not hold it, and one that passed is asked for it.
     """
     told: list[_Told] = []
     for number, pack in enumerate(packs, 1):
@@ -72,6 +73,7 @@ def ask(
         citations=tuple(citation for one in answers for citation in one.citations),
         counts={**counts, "quotes_not_found": sum(one.dropped for one in answers)},
         chances=chances,
+        missing=missing(text, question, packs),
     )
 
 
@@ -86,13 +88,15 @@ def _ask_pack(
 ) -> Generator[Question | Piece, Answer | None, _Told]:
     """What one Pack says, and the chance that it says it."""
     chances: dict[str, float] = {}
+    template = "ask"
     if BEFORE in gates:
         asked = fill("ask_before", question=question)
         chances[BEFORE] = yield from _chance(pack, asked, label)
         if chances[BEFORE] < least:
             return _Told(chances=chances)
+        template = "ask_present" if least > 0 else template
     said = yield Question(
-        pack, fill("ask", question=question), max_tokens, stream=stream, label=label
+        pack, fill(template, question=question), max_tokens, stream=stream, label=label
     )
     assert said is not None
     text = said.text.strip()
@@ -103,7 +107,7 @@ def _ask_pack(
         chances[AFTER] = yield from _chance(pack, asked, label)
         if chances[AFTER] < least:
             return _Told(chances=chances)
-    citations, dropped = yield from _evidence(pack, question, text)
+    citations, dropped = yield from evidence(pack, question, text)
     return _Told(text, citations, dropped, chances)
 
 
@@ -116,19 +120,19 @@ def _chance(
     return said.probabilities["Yes"]
 
 
-def _evidence(
+def evidence(
     pack: Pack, question: str, answer: str
 ) -> Generator[Question | Piece, Answer | None, tuple[tuple[Citation, ...], int]]:
-    """The Citations that were found in the Pack, and how many quotes were not."""
+    """The Citations of what proves the answer, and how many quotes of the model were not found.
+
+    The model is asked for them only where the words of the answer lead nowhere.
+    """
+    proof = prove(answer, question, pack, most=MAX_QUOTES)
+    if proof.holds:
+        return proof.citations, 0
     text = fill("ask_evidence", question=question, answer=answer)
     said = yield Question(pack, text, EVIDENCE_TOKENS, label="finding the place")
     assert said is not None
-    return proofs(said.text, pack)
-
-
-def proofs(text: str, pack: Pack) -> tuple[tuple[Citation, ...], int]:
-    """The Citations of the quotes in `text` that were found, and how many were not."""
-    quotes = reply.quotes(text, limit=MAX_QUOTES)
-    found = [locate(quote, pack) for quote in quotes]
+    found = [locate(quote, pack) for quote in reply.quotes(said.text, limit=MAX_QUOTES)]
     kept = tuple(citation for citation in found if citation.span is not None)
-    return kept, len(found) - len(kept)
+    return kept or proof.citations, len(found) - len(kept)

@@ -79,7 +79,7 @@ class Result:
     """All a job has to say: its pieces, a closing text, and the counts of what it did.
 
     `chances` holds how likely the model holds it that the text has the answer, by when it was
-    asked.
+    asked; `missing` are names and numbers of the answer that the text does not have.
     """
 
     job: str
@@ -88,6 +88,7 @@ class Result:
     citations: tuple[Citation, ...] = ()
     counts: Mapping[str, int] = field(default_factory=dict)
     chances: Mapping[str, float] = field(default_factory=dict)
+    missing: tuple[str, ...] = ()
 
 
 Job = Generator[Question | Piece, Answer | None, Result]

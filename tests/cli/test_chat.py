@@ -5,15 +5,13 @@ import stat
 import pytest
 
 LAW = "The court sits in Ulm.\nAn appeal is lodged within 30 days [not a tag] of it.\n"
-QUOTE = '"An appeal is lodged within 30 days [not a tag] of it."\n"Made up by me."'
+QUOTE = "An appeal is lodged within 30 days [not a tag] of it."
 
 
 @pytest.fixture
 def law(model, tmp_path):
     (tmp_path / "work" / "law.txt").write_text(LAW)
-    model.say = lambda question: (
-        QUOTE if "Copy from the documents" in question.split("\2")[-1] else "  Within 30 days.\n"
-    )
+    model.say = lambda question: "  Within 30 days.\n"
     return model
 
 
@@ -25,21 +23,34 @@ def test_every_line_of_a_pipe_is_a_question(run, law):
     code, out, err = run("chat", "law.txt", "--session", "s", stdin=b"How long?\n\nWhere?\n")
     assert code == 0
     assert out == "".join(
-        f'Within 30 days.\n  [{number}] law.txt:2: "{QUOTE.splitlines()[0][1:-1]}"\n\n'
-        for number in (1, 2)
+        f'Within 30 days.\n  [{number}] law.txt:2: "{QUOTE}"\n\n' for number in (1, 2)
     )
-    assert err.count("1 quote was not found in the documents, and left out\n") == 2
     assert err.endswith("longctx chat --continue --session s goes on from here\n")
     assert law.num_loads == law.num_closed == 1
 
 
 def test_a_turn_begins_with_all_that_was_said_before(run, law):
     run("chat", "law.txt", stdin=b"How long?\nWhere?\n")
-    first, proof, second, _ = law.questions
+    first, second = law.questions
     assert first.startswith("Question: How long?")
-    assert proof.startswith(f"{first}\1  Within 30 days.\n\2Copy from the documents")
     assert second.startswith(f"{first}\1  Within 30 days.\n\2Question: Where?")
-    assert "Copy from" not in second
+
+
+def test_where_words_lead_nowhere_the_model_is_asked_for_the_place(run, law):
+    law.say = lambda question: (
+        f'"{QUOTE}"\n"Made up by me."' if "Copy from" in question else "Binnen eines Monats."
+    )
+    _, out, err = run("chat", "law.txt", stdin=b"Wie lange?\nWo?\n")
+    assert out.count(f'law.txt:2: "{QUOTE}"') == 2
+    assert err.count("1 quote was not found in the documents, and left out\n") == 2
+    first, _, second, _ = law.questions
+    assert second.startswith(f"{first}\1Binnen eines Monats.\2Question: Wo?")
+
+
+def test_what_the_text_does_not_have_is_named(run, law):
+    law.say = lambda question: "An appeal to John Doe is lodged."
+    _, out, _ = run("chat", "law.txt", stdin=b"How long?\n")
+    assert "\n  The text does not have: John Doe\n\n" in out
 
 
 def test_a_conversation_is_continued_where_it_ended(run, law, home):
@@ -106,7 +117,7 @@ def test_save_and_export(run, law, tmp_path):
     stdin = b"/save early.txt\nHow\x1b[2J long?\n/save a.txt\n/export b.md\n/save law.txt\n/save\n"
     code, _, err = run("chat", "law.txt", "--session", "s", stdin=stdin)
     work = tmp_path / "work"
-    quote = QUOTE.splitlines()[0]
+    quote = f'"{QUOTE}"'
     assert code == 2
     assert (work / "a.txt").read_text() == f"Within 30 days.\n\nSources\n    law.txt:2: {quote}\n"
     assert (work / "b.md").read_text() == (
@@ -215,10 +226,10 @@ def test_what_was_said_before_a_kill_is_kept(run, law, home):
     def say(question: str) -> str:
         if "Copy from" in question:
             raise KeyboardInterrupt
-        return "Within 30 days."
+        return "Binnen eines Monats."
 
     law.say = say
     code, out, err = run("chat", "law.txt", "--session", "s", stdin=b"How long?\nWhere?\n")
-    assert (code, out) == (130, "Within 30 days.\n")
+    assert (code, out) == (130, "Binnen eines Monats.\n")
     (said,) = json.loads(records(home)[0].read_text())["exchanges"]
-    assert said == {"question": "How long?", "answer": "Within 30 days.", "citations": []}
+    assert said == {"question": "How long?", "answer": "Binnen eines Monats.", "citations": []}

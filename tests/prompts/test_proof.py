@@ -1,0 +1,73 @@
+"""The sentences that prove an answer, and what of it the text does not have."""
+
+from longctx.ingest.document import Document
+from longctx.prompts.pack import pack
+from longctx.prompts.proof import missing, prove
+
+LAW = (
+    "The court sits in Ulm. It hears both sides.\n\n"
+    "An appeal is lodged within 30 days of the judgment. The judge may extend that time once.\n\n"
+    "Costs are borne by the party that loses.\n"
+)
+
+
+def packed(*texts, kind="prose"):
+    documents = [Document(f"{n}.txt", text, kind, str(n)) for n, text in enumerate(texts)]
+    return pack(documents, key=b"k" * 32, count=lambda text: len(text.split()))
+
+
+def quotes(answer, question, prompt, **given):
+    return [one.quote for one in prove(answer, question, prompt, **given).citations]
+
+
+def test_the_sentence_with_the_words_of_the_answer_comes_first():
+    found = prove("The loser bears the costs.", "Who pays?", packed("Nothing.\n", LAW))
+    assert found.holds
+    assert [one.quote for one in found.citations] == ["Costs are borne by the party that loses."]
+    assert [str(one.span) for one in found.citations] == ["1.txt:5"]
+    assert [one.state for one in found.citations] == ["verified"]
+
+
+def test_the_question_decides_between_sentences_that_an_answer_fits_alike():
+    text = "Apples cost 30 cents each.\n\nAppeals take 30 days at most.\n"
+    assert quotes("30.", "How long do appeals take?", packed(text)) == [
+        "Appeals take 30 days at most."
+    ]
+
+
+def test_the_same_sentence_twice_is_one_proof_and_no_more_than_asked_come():
+    text = "The fee is 30 euros.\n\n" * 3 + "The fee is 30 euros now.\n\nThe fee is due.\n"
+    assert quotes("The fee is 30 euros.", "How much?", packed(text)) == [
+        "The fee is 30 euros.",
+        "The fee is 30 euros now.",
+    ]
+    assert len(quotes("The fee is 30 euros.", "How much?", packed(text), most=1)) == 1
+
+
+def test_code_is_taken_by_lines():
+    lines = [f"    value_{n} = compute_{n}(argument_{n}, {n})" for n in range(60)]
+    text = "def run():\n" + "\n".join(lines) + "\n"
+    (quote,) = quotes("compute_41 makes value_41.", "What?", packed(text, kind="code"), most=1)
+    assert "value_41 = compute_41" in quote
+    assert len(quote) <= 320
+
+
+def test_chinese_is_compared_by_pairs_of_characters():
+    text = "法院在乌尔姆开庭。上诉应当在三十日内提出。费用由败诉方承担。\n"
+    assert quotes("三十日内提出上诉。", "期限多长?", packed(text), most=1) == [
+        "上诉应当在三十日内提出。"
+    ]
+
+
+def test_another_language_proves_nothing():
+    found = prove("Binnen eines Monats.", "Wie lange?", packed(LAW))
+    assert not found.holds
+    assert not prove("", "", packed(LAW)).citations
+
+
+def test_names_and_numbers_that_nobody_wrote_are_missing():
+    prompt = [packed(LAW), packed("It was founded by Ada Lovelace in 1843.\n")]
+    said = "Ada Lovelace, not Alan Turing, founded it in 1943. The court (of Ulm) has 7 judges."
+    assert missing(said, "Who founded it?", prompt) == ("Alan Turing", "1943")
+    assert missing("Yes, Mr Roy may.", "May Mr Roy appeal?", prompt) == ()
+    assert missing("within 30 days", "How long?", prompt) == ()
