@@ -3,8 +3,9 @@
 `python -P tests/bench/planted.py CACHE OUT.json` plants bench/planted_bugs.py into packages fetched
 from PyPI (one copy with all bugs of a package, one clean twin) and scores what code alone finds.
 `--model NAME` scores `longctx review --deep` with that model too, and beside it one question about
-the whole pack. A bug counts as found by a finding within ten lines of it; every finding in a clean
-twin counts as a false alarm, the true ones among them too.
+the whole pack; `--once` that question alone, on the packages held out. A bug counts as found by a
+finding within ten lines of it; every finding in a clean twin counts as a false alarm, the true ones
+among them too.
 """
 
 from __future__ import annotations
@@ -104,9 +105,9 @@ def by_one_question(model: str) -> Finder:
     """Where one question about the whole pack finds something."""
 
     def find(files: Files) -> list[Place]:
-        asked = ("ask", ".", "-q", ASKED_ONCE, "--split", "--model", model, "--format", "json")
+        asked = ("ask", ".", "-q", ASKED_ONCE, "--split", "--least", "0", "--model", model)
         places = []
-        for defect in defects(_run(files, *asked)["text"]):
+        for defect in defects(_run(files, *asked, "--format", "json")["text"]):
             for name, text in files.items():
                 if (at := text.find(defect.quote)) >= 0:
                     places.append((name, text[:at].count("\n") + 1))
@@ -148,6 +149,7 @@ def score(cache: Path, find: Finder, *, held_out: bool) -> dict[str, Any]:
             if not hit:
                 missed.append(f"{path}:{line} {bug.kind}")
         num_extra += len(found) - len(alarms)
+        print(f"{package.name}: {len(found)} and {len(alarms)} findings", file=sys.stderr)
     num_found = sum(hits for hits, _ in kinds.values())
     num_bugs = sum(total for _, total in kinds.values())
     return {
@@ -169,21 +171,21 @@ def main() -> None:
     parser.add_argument("cache", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--model")
+    parser.add_argument("--once", action="store_true", help="no review by the model")
     options = parser.parse_args()
     finders: dict[str, Finder] = {"code alone": by_code}
-    if options.model:
+    halves = ["held out"] if options.once else ["tuned on", "held out"]
+    if options.model and not options.once:
         finders[f"review with {options.model}"] = by_review(options.model)
+    if options.model:
         finders[f"one question with {options.model}"] = by_one_question(options.model)
     results = {
-        name: {
-            half: score(options.cache, find, held_out=half == "held out")
-            for half in ("tuned on", "held out")
-        }
+        name: {half: score(options.cache, find, held_out=half == "held out") for half in halves}
         for name, find in finders.items()
     }
     options.out.write_text(json.dumps(results, indent=2) + "\n")
-    for name, halves in results.items():
-        for half, one in halves.items():
+    for name, scored in results.items():
+        for half, one in scored.items():
             rate = one["false_alarms_per_1000_lines"]
             print(f"{name}, {half}: {one['found']} of {one['bugs']}, {rate} false per 1,000 lines")
 
