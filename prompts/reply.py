@@ -7,8 +7,10 @@ import re
 _BULLET = re.compile(r"^\s*(?:[-*•]\s+|\(?\d{1,3}[.)]\s+|>\s*)*")
 _MARKS = {'"': '"', "'": "'", "`": "`", "“": "”", "‘": "’", "«": "»", "„": "“"}
 _ABSENT = re.compile(
-    r"\bnot (?:in|found in|mentioned in|stated in|given in) the (?:text|documents?)\b"
-    r"|\b(?:they|the (?:text|documents?)) (?:do|does) not (?:say|state|mention|answer)\b",
+    r"\bnot (?:(?:found|mentioned|stated|given|specified|provided) )?in the "
+    r"(?:given |provided )?(?:text|documents?)\b"
+    r"|\b(?:they|the (?:given |provided )?(?:text|documents?)) (?:do|does) not "
+    r"(?:say|state|mention|answer|specify|provide|give|contain)\b",
     re.IGNORECASE,
 )
 _ANNOUNCED = re.compile(

@@ -32,6 +32,9 @@ def test_unmarked(line: str, expected: str) -> None:
         (" \n", True),
         ("It is 42.", False),
         ("The king is not in the text " + "but much else is said of him " * 8, False),
+        ("The rent is not specified in the given text.", True),
+        ("The text does not provide information about the rent.", True),
+        ("The rent is given in the documents.", False),
     ],
 )
 def test_is_absent(text: str, expected: bool) -> None:
