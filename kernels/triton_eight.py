@@ -18,6 +18,17 @@ def whole_keys(k, scales, bias, cos, sin, block, HALF: tl.constexpr, KEYS: tl.co
 
 
 @triton.jit
+def whole_columns(k, scales, bias, cos, sin, key, HALF: tl.constexpr, BLOCK: tl.constexpr):
+    """Keys of 8 bits [2 HALF, KEYS] that lie anywhere, scaled, the bias of each added."""
+    dim = tl.arange(0, 2 * HALF)[:, None]
+    place, block = (key % BLOCK)[None, :] * 2 * HALF, (key // BLOCK)[None, :] * HALF
+    own, other = tl.load(bias + place + dim), tl.load(bias + place + (dim ^ HALF))
+    c = tl.load(cos + block + dim % HALF)
+    s = tl.load(sin + block + dim % HALF) * tl.where(dim < HALF, -1.0, 1.0)
+    return k.to(tl.float32) * scales[None, :] + (own * c + other * s)
+
+
+@triton.jit
 def bias_terms(own, other, bias, HALF: tl.constexpr):
     """What of turned queries [R, 2 HALF] meets the bias: twice, the second with halves exchanged.
 

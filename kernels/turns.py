@@ -40,6 +40,15 @@ class Turns:
         """The rows."""
         return self.cos.shape[1]
 
+    def rows(self, first: int, last: int) -> Turns:
+        """Returns the same for the rows [first, last) alone."""
+        succ, intra, start = self.borders
+        bounds = self.bounds.clone()
+        bounds[2] += first
+        cos, sin = (table[:, first:last].contiguous() for table in (self.cos, self.sin))
+        key_cos, key_sin = self.key_cos[first:last], self.key_sin[first:last]
+        return Turns((succ, intra, start + first), bounds, cos, sin, key_cos, key_sin)
+
     def copy_(self, other: Turns) -> None:
         """Take over the tensors of `other`, in place, for kernels that hold these addresses."""
         for name in ("bounds", "cos", "sin", "key_cos", "key_sin"):

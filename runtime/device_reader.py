@@ -24,7 +24,9 @@ from longctx.kernels.triton_attention import attend, num_tiles
 from longctx.kernels.triton_fp8 import has_fp8_products
 from longctx.kernels.triton_layer import rms_norm, store, swiglu
 from longctx.kernels.triton_selection import choose_for_one, choose_lists, write_means
+from longctx.kernels.triton_vertical_slash import GRID, attend_lines
 from longctx.kernels.turns import Turns, make_turns
+from longctx.kernels.vertical_slash import VerticalSlashRule
 from longctx.runtime.config import ModelConfig
 from longctx.runtime.decoder import build_decoder
 from longctx.runtime.device_weights import DeviceWeights, Layer, to_device
@@ -37,6 +39,9 @@ from longctx.runtime.numerics import ON_GPU, Numerics
 from longctx.runtime.replay import Replay
 from longctx.runtime.sight import Sight, decode_rule, prefill_rule
 from longctx.runtime.weights import open_weights
+
+DeviceRule = BlockRule | VerticalSlashRule
+"""A mode that the kernels have."""
 
 STEP_SIZE = 32_768
 
@@ -52,7 +57,7 @@ def load_device_reader(
     weights: Mapping[str, Tensor],
     device: torch.device,
     capacity: int,
-    rule: BlockRule | None,
+    rule: DeviceRule | None,
     on_notice: Callable[[str], None],
     *,
     decode_rule: BlockRule | None = None,
@@ -111,16 +116,14 @@ def load_device_engine(
     config = extend(config, sight.extend, sight.window)
     capacity = min(window or config.native_window, config.window)
     rule, one_rule = prefill_rule(sight, config, directory), decode_rule(sight, config)
-    if not (rule is None or isinstance(rule, BlockRule)):
-        raise ModelError(
-            "a GPU attends densely or by blocks",
-            "take --attention dense, blocks or tri-shape",
-        )
-    if rule is not None and rule.quotas is not None:
+    assert rule is None or isinstance(rule, DeviceRule)
+    if isinstance(rule, BlockRule) and rule.quotas is not None:
         on_notice("tuned quotas are not for a GPU: all heads get the same")
         rule = replace(rule, quotas=None)
     for one in (rule, one_rule):
-        if one is not None and (one.fidelity is not None or one.stand_ins or one.early_layers):
+        if not isinstance(one, BlockRule):
+            continue
+        if one.fidelity is not None or one.stand_ins or one.early_layers:
             raise ModelError(
                 "fidelity, stand_ins and early_layers are not for a GPU", "leave them out"
             )
@@ -186,7 +189,7 @@ class DeviceReader:
         capacity: int,
         *,
         reach: DualChunk | Plain,
-        rule: BlockRule | None = None,
+        rule: DeviceRule | None = None,
         decode_rule: BlockRule | None = None,
         kv8: bool = False,
     ) -> None:
@@ -200,7 +203,7 @@ class DeviceReader:
         self.capacity, self.reach = capacity, reach
         self.rule, self.decode_rule = rule, decode_rule
         self.device = weights.embedding.device
-        self.grid = TILE if rule else 1
+        self.grid = GRID if isinstance(rule, VerticalSlashRule) else TILE if rule else 1
         # tokens of an answer are replayed one by one
         self.most_rows = 1
         with torch.device(self.device):
@@ -244,7 +247,7 @@ class DeviceReader:
         """Forget the tokens from position `length` on."""
         self.cache.truncate(length)
 
-    def piece(self, ids: Tensor, turns: Turns, rule: BlockRule | None = None) -> Tensor:
+    def piece(self, ids: Tensor, turns: Turns, rule: DeviceRule | None = None) -> Tensor:
         """Returns float32 logits [V] after `ids` [T], which lie where `turns` say.
 
         They attend to what `rule` chooses, to everything without one. A single row chooses alone.
@@ -262,7 +265,7 @@ class DeviceReader:
         return torch.nn.functional.linear(last, self.weights.head)[0].float()
 
     def _attention(
-        self, index: int, layer: Layer, normed: Tensor, turns: Turns, rule: BlockRule | None
+        self, index: int, layer: Layer, normed: Tensor, turns: Turns, rule: DeviceRule | None
     ) -> Tensor:
         """Returns what attention adds to the rows whose norm [T, hidden] is given."""
         config, cache = self.config, self.cache
@@ -276,6 +279,9 @@ class DeviceReader:
         keys, values = cache.keys[index], cache.values[index]
         eight = self._eights[index]
         store(k, v, keys, values, turns, eight)
+        if isinstance(rule, VerticalSlashRule):
+            out = attend_lines(q, keys, values, turns, rule, index, grid=self.grid, eight=eight)
+            return layer.out(out.view(num_tokens, -1))
         lists, means = None, cache.means[index]
         if rule is not None and num_tokens == 1:
             lists = choose_for_one(q, means, turns, rule)

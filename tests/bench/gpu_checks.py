@@ -6,24 +6,28 @@ Without a GPU set TRITON_INTERPRET=1, and be patient or say --small. It ends wit
 kernel computes something else than its reference.
 """
 
+import itertools
 import json
 import sys
 from dataclasses import replace
 
 import torch
 
-from longctx.kernels import reference
+from longctx.kernels import reference, reference_modes
 from longctx.kernels.blocks import BlockRule, block_means, choose_blocks
 from longctx.kernels.dual_chunk import DualChunk, Plain
-from longctx.kernels.eight_bits import make_eight, restored
+from longctx.kernels.eight_bits import Eight, make_eight, restored
 from longctx.kernels.flash import BLOCK, TILE
 from longctx.kernels.library_attention import attend_densely
 from longctx.kernels.rope import angles, inverse_frequencies, rotate
-from longctx.kernels.triton_attention import attend
+from longctx.kernels.triton_attention import LOG2_E, attend
 from longctx.kernels.triton_fp8 import project8, quantize, reference_project8
 from longctx.kernels.triton_layer import rms_norm, store, swiglu
+from longctx.kernels.triton_lines import Lines, choose_lines, estimate
 from longctx.kernels.triton_selection import lists_of, predicted_scores, write_means
-from longctx.kernels.turns import make_turns
+from longctx.kernels.triton_vertical_slash import attend_kept
+from longctx.kernels.turns import Turns, make_turns
+from longctx.kernels.vertical_slash import VerticalSlashRule
 from longctx.runtime.config import ModelConfig
 from longctx.runtime.device_reader import DeviceReader
 from longctx.runtime.device_weights import DeviceWeights, Layer, Projection
@@ -49,6 +53,7 @@ def all_errors(*, small: bool) -> dict[str, dict[str, float]]:
     for heads, groups, dim in sizes:
         errors[f"attention, head size {dim}"] = attention_errors(heads, groups, dim, runs)
         errors[f"lists, head size {dim}"] = check_lists(heads, groups, dim)
+        errors[f"lines, head size {dim}"] = check_lines(heads, groups, dim)
     torch.use_deterministic_algorithms(False)
     return errors
 
@@ -95,13 +100,7 @@ def attention_errors(heads: int, groups: int, dim: int, runs) -> dict[str, float
 def eight_error(numbers, frequencies, start, q, keys, values, splits) -> float:
     """Returns how far attention to keys and values in 8 bits lies from that to what they mean."""
     tokens = q.shape[0]
-    bias = 50 * torch.randn(keys.shape[0], keys.shape[2])
-    eight = make_eight(bias, start + BLOCK, frequencies, numbers)
-    codes = torch.zeros(2, keys.shape[0], start + BLOCK, keys.shape[2], dtype=torch.int8)
-    for begin in range(0, start + tokens, TILE):
-        end = min(begin + TILE, start + tokens)
-        k, v = (x[:, begin:end].transpose(0, 1).contiguous() for x in (keys, values))
-        store(k, v, *codes, make_turns(numbers, frequencies, begin, end - begin), eight)
+    codes, eight = coded(numbers, frequencies, keys, values)
     turns = make_turns(numbers, frequencies, start, tokens)
     got, _ = attend(q, *codes, turns, splits=splits, eight=eight)
     whole = restored(*codes, eight)
@@ -116,6 +115,19 @@ def eight_error(numbers, frequencies, start, q, keys, values, splits) -> float:
         q.transpose(0, 1).float(), unturned, whole[1], frequencies, numbers
     )
     return distance(got, expected.transpose(0, 1))
+
+
+def coded(reach, frequencies, keys, values) -> tuple[torch.Tensor, Eight]:
+    """Returns keys, not turned yet, and values as a KVCache of 8 bits keeps them."""
+    groups, num_keys, dim = keys.shape
+    room = -(-num_keys // BLOCK) * BLOCK
+    eight = make_eight(50 * torch.randn(groups, dim), room, frequencies, reach)
+    codes = torch.zeros(2, groups, room, dim, dtype=torch.int8)
+    for begin in range(0, num_keys, TILE):
+        end = min(begin + TILE, num_keys)
+        k, v = (x[:, begin:end].transpose(0, 1).contiguous() for x in (keys, values))
+        store(k, v, *codes, make_turns(reach, frequencies, begin, end - begin), eight)
+    return codes, eight
 
 
 def check_lists(heads: int, groups: int, dim: int) -> dict[str, float]:
@@ -149,6 +161,69 @@ def check_lists(heads: int, groups: int, dim: int) -> dict[str, float]:
         "blocks_chosen_otherwise": wrong / (tokens // TILE * groups * past),
         "lists": distance(got, expected),
     }
+
+
+def check_lines(heads: int, groups: int, dim: int) -> dict[str, float]:
+    """Returns the errors of the sums, the share of pairs chosen otherwise, that of attention."""
+    start, tokens, reach = 3 * 384, 2 * TILE, DualChunk(448, 64, 300)
+    quotas = [[(40 + 9 * head, 4 * (head % 5)) for head in range(heads)]]
+    rule = VerticalSlashRule(sinks=3, window=9, dense_below=0, quotas=quotas)
+    q = torch.randn(tokens, heads, dim, dtype=DTYPE)
+    keys, values = torch.randn(2, groups, start + tokens, dim, dtype=DTYPE)
+    frequencies = inverse_frequencies(dim, 1e6, {})
+    turns = make_turns(reach, frequencies, start, tokens)
+    scores = scores_of(q, keys, turns)
+    positions = torch.arange(start + tokens)
+    later = positions > positions[-rule.last_queries :, None]
+    weights = scores[:, -rule.last_queries :].masked_fill(later, float("-inf")).softmax(-1)
+    columns, diagonals = estimate(q, keys, turns, rule.last_queries)
+    slashes = torch.zeros_like(diagonals)
+    for row in range(rule.last_queries):
+        at = start + tokens - rule.last_queries + row
+        slashes[:, : at + 1] += weights[:, row, : at + 1].flip(-1)
+    found = {"columns": distance(columns, weights.sum(1)), "slashes": distance(diagonals, slashes)}
+    lines = choose_lines(columns, diagonals, turns, rule, 0)
+    got, wanted = seen_by(lines, turns), reference_modes.vertical_slash(scores, 0, rule)
+    found["pairs_chosen_otherwise"] = float((got ^ wanted).sum() / wanted.sum())
+    expected = reference.attention_of_scores(scores, values, got).transpose(0, 1)
+    found["lines"] = distance(attend_kept(q, keys, values, turns, lines), expected)
+    codes, eight = coded(reach, frequencies, keys, values)
+    whole = [x.contiguous().to(DTYPE) for x in restored(*codes, eight)]
+    sums = estimate(q, codes[0], turns, rule.last_queries, eight)
+    exact = estimate(q, whole[0], turns, rule.last_queries)
+    expected = attend_kept(q, *whole, turns, lines)
+    found["columns in 8 bits"], found["slashes in 8 bits"] = map(distance, sums, exact)
+    found["lines in 8 bits"] = distance(attend_kept(q, *codes, turns, lines, eight), expected)
+    return found
+
+
+def scores_of(q: torch.Tensor, keys: torch.Tensor, turns: Turns) -> torch.Tensor:
+    """Returns the scores [H, T, S] of queries that are rounded as the kernels round them."""
+    dim, group, begin = q.shape[2], q.shape[1] // keys.shape[0], 0
+    parts = []
+    for part, end in enumerate((*turns.borders[:2], keys.shape[1])):
+        turned = rotate(q.float(), turns.cos[part], turns.sin[part]) * (LOG2_E * dim**-0.5)
+        run = keys[:, begin:end].float().repeat_interleave(group, 0)
+        parts.append(turned.to(DTYPE).float().transpose(0, 1) @ run.transpose(1, 2) / LOG2_E)
+        begin = end
+    return torch.cat(parts, -1)
+
+
+def seen_by(lines: Lines, turns: Turns) -> torch.Tensor:
+    """Returns what the rows of whole tiles see, bool [H, T, S]."""
+    start, tokens = turns.borders[2], turns.num_tokens
+    seen = torch.zeros(len(lines.back), tokens, start + tokens, dtype=torch.bool)
+    for head, tile in itertools.product(range(len(seen)), range(tokens // TILE)):
+        first = start + tile * TILE
+        rows = seen[head, tile * TILE : (tile + 1) * TILE]
+        columns = lines.columns[head, : lines.column_ends[head, 2]].long()
+        rows[:, columns[columns < first]] = True
+        for back in lines.back[head, : lines.farther[head, 0]].tolist():
+            block = first // BLOCK - back
+            if block >= 0:
+                rows[:, block * BLOCK : (block + 1) * BLOCK] = True
+        rows[:, first:] = True
+    return seen
 
 
 def check_layer() -> dict[str, float]:

@@ -34,7 +34,9 @@ from longctx.kernels.triton_fp8 import quantize
 from longctx.kernels.triton_layer import rms_norm, store, swiglu
 from longctx.kernels.triton_selection import choose_for_one, choose_lists, lists_of, write_means
 from longctx.kernels.triton_tuning import Tuned
+from longctx.kernels.triton_vertical_slash import attend_lines
 from longctx.kernels.turns import make_turns
+from longctx.kernels.vertical_slash import VerticalSlashRule
 
 TYPES = {
     torch.bfloat16: "*bf16",
@@ -136,11 +138,14 @@ def launch_all(num_heads: int, num_groups: int, head_dim: int) -> None:
     attend(q, keys, values, turns)
     attend(q, keys, values, turns, lists)
     turned_queries(q, turns, 0, 0, TILE)
+    by_lines = VerticalSlashRule(dense_below=0)
+    attend_lines(q, keys, values, turns, by_lines, 0, grid=TILE)
     codes = torch.zeros(2, num_groups, 2048, head_dim, dtype=torch.int8)
     eight = make_eight(torch.zeros(num_groups, head_dim), 2048, frequencies, NUMBERS)
     store(k, v, *codes, turns, eight)
     write_means(codes[0], means, 0, 1024, eight)
     attend(q, *codes, turns, lists, eight=eight)
+    attend_lines(q, *codes, turns, by_lines, 0, grid=TILE, eight=eight)
     one = make_turns(NUMBERS, frequencies, 1024, 1)
     choose_for_one(q[:1], means, one, BlockRule())
     attend(q[:1], keys, values, one, splits=64)

@@ -9,6 +9,8 @@ import torch
 
 from longctx.kernels.blocks import BlockRule
 from longctx.kernels.dual_chunk import DualChunk, Plain
+from longctx.kernels.flash import TILE
+from longctx.kernels.vertical_slash import VerticalSlashRule
 from longctx.runtime.accelerator import check_device, gpu_facts
 from longctx.runtime.config import ModelConfig, load_config
 from longctx.runtime.decoder import build_decoder
@@ -74,6 +76,20 @@ def test_logits_equal_those_of_the_decoder(tiny_model_dir, kind, reach, rule, st
         pairs = zip(getattr(ours.cache, name), getattr(theirs.cache, name), strict=True)
         for mine, other in pairs:
             torch.testing.assert_close(mine[:, :length], other[:, :length], atol=2e-4, rtol=1e-4)
+
+
+@torch.inference_mode()
+def test_columns_and_diagonals_that_leave_nothing_out_are_dense_attention(tiny_model_dir):
+    everything = VerticalSlashRule(vertical=1, slash=10**6, dense_below=0)
+    theirs, ours = readers(tiny_model_dir("qwen2"), NUMBERS, everything, 256)
+    ids = random_ids(256)
+    expected = theirs.read(ids, lambda part: None, dense=True)
+    assert ours.grid == 8_192
+    ours.grid = TILE
+    assert distance(ours.read(ids, lambda part: None, dense=False), expected) < 1e-5
+    ours.truncate(TILE)
+    ours.rule = replace(everything, sinks=1, slash=0, window=1)
+    assert distance(ours.read(ids[TILE:], lambda part: None, dense=False), expected) > 1e-3
 
 
 @torch.inference_mode()
@@ -159,6 +175,25 @@ def test_tuned_quotas_are_left_out_with_a_notice(tiny_model_dir, tmp_path, monke
     load_device_engine(config, directory, *place, notices.append)
     assert rules == [BlockRule()]
     assert notices == ["tuned quotas are not for a GPU: all heads get the same"]
+
+
+def test_columns_and_diagonals_have_the_published_budgets(tiny_model_dir, tmp_path, monkeypatch):
+    directory = shutil.copytree(tiny_model_dir("qwen2"), tmp_path / "model")
+    config = load_config(directory)
+    head = ["vertical_and_slash", 500, 700, 0.9]
+    layer = {str(number): head for number in range(config.num_heads)}
+    published = directory / "sparse_attention_config.json"
+    published.write_text(json.dumps([layer] * config.num_layers))
+    rules = []
+    monkeypatch.setattr(
+        "longctx.runtime.device_reader.load_device_reader",
+        lambda config, weights, device, capacity, rule, *given, **named: rules.append(rule),
+    )
+    monkeypatch.setattr("longctx.runtime.device_reader.Engine", lambda reader, step_size: reader)
+    place = torch.device("cpu"), 1_024, "auto", Sight("vertical-slash:dense_below=0")
+    load_device_engine(config, directory, *place, print)
+    quotas = [[(500, 700)] * config.num_heads] * config.num_layers
+    assert rules == [VerticalSlashRule(dense_below=0, quotas=quotas)]
 
 
 def test_what_is_said_of_the_gpu_path_is_what_was_measured(request):
