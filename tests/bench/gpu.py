@@ -1,6 +1,7 @@
 """Checks every kernel on a GPU, then measures the shapes of Qwen2.5-7B-1M and 14B-1M, to 1M tokens.
 
-Run: python -P tests/bench/gpu.py OUT.json [--densities FILE] [--shape 7B] [--sparse-only] [--small]
+Run: python -P tests/bench/gpu.py OUT.json [--densities FILE] [--shape 7B] [--parts dense,sparse]
+         [--small]
 
 Speed and memory are those of random weights of the exact shapes. What such weights select means
 nothing, so selection runs for its cost and then lists of the wanted density take its place: those
@@ -54,11 +55,13 @@ from longctx.runtime.sight import ANSWER_KEYS, ANSWER_MASS
 
 sys.path.append(str(Path(__file__).parent))
 from gpu_checks import all_errors, random_weights, reader_of, shape, too_far  # noqa: E402
+from gpu_lines import lines_alone, prefill_by_lines  # noqa: E402
 from gpu_timing import attention_alone, ceilings, seconds  # noqa: E402
 
 MILLION = 1_000_000
 LENGTHS = (32_768, 131_072, 262_144, 524_288, MILLION)
 BUDGET_SECONDS = 560.0
+PARTS = ("checks", "attention", "vertical-slash", "dense", "sparse")
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +200,7 @@ def in_fp8(weights: DeviceWeights) -> DeviceWeights:
     return replace(weights, layers=layers)
 
 
-def measure(name: str, model: Shape, densities, ceiling, report, *, sparse_only: bool) -> None:
+def measure(name: str, model: Shape, densities, ceiling, report, parts: list[str]) -> None:
     """Adds to the report what one shape does, the cheapest figures first."""
     config, lengths, kv8, fp8 = model.config, model.lengths, model.kv8, model.fp8
     on_gpu = torch.cuda.is_available()
@@ -210,8 +213,11 @@ def measure(name: str, model: Shape, densities, ceiling, report, *, sparse_only:
         "planned_gib": {one: planned[one] / 2**30 for one in lengths},
         "does_not_fit": [one for one in lengths if one not in fits],
     }
-    if not sparse_only:
+    if "attention" in parts:
         row["attention"] = [line for one in fits for line in attention_alone(config, one, ceiling)]
+    if "vertical-slash" in parts:
+        row["vertical-slash"] = [line for one in fits for line in lines_alone(config, one, ceiling)]
+    if "dense" in parts:
         one_layer = replace(config, num_layers=1)
         reader = reader_of(one_layer, random_weights(one_layer, fp8=fp8), fits[-1], None, kv8)
         warm_up(reader, None)
@@ -221,6 +227,8 @@ def measure(name: str, model: Shape, densities, ceiling, report, *, sparse_only:
         row["planning_seconds"] = first["seconds"] - upto(steps, fits[-1])["seconds"]
         row["dense_by_one_layer"] = [upto(steps, one, config.num_layers) for one in fits]
         del reader
+    if "sparse" not in parts:
+        return
     if on_gpu:
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
@@ -234,7 +242,12 @@ def measure(name: str, model: Shape, densities, ceiling, report, *, sparse_only:
     row["peak_gib"] = torch.cuda.max_memory_allocated() / 2**30 if on_gpu else None
     rules = (None, BlockRule(ANSWER_KEYS, ANSWER_MASS))
     row["decoding"] = [decoding(reader, one, rule) for rule in rules for one in fits]
-    if sparse_only:
+    if "vertical-slash" in parts:
+        short = [one for one in fits if one <= LENGTHS[2]]
+        prefill_by_lines(reader, min(short[-1], 2 * device_reader.STEP_SIZE))
+        steps = prefill_by_lines(reader, short[-1])
+        row["vertical-slash whole"] = [upto(steps, one) for one in short]
+    if "dense" not in parts:
         return
     # more would take too long
     whole = [one for one in fits if one <= LENGTHS[1]]
@@ -255,10 +268,12 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--densities", type=Path)
     parser.add_argument("--shape", default="", help="only those whose name begins so")
-    parser.add_argument("--sparse-only", action="store_true", help="neither checks nor dense")
+    parser.add_argument("--parts", default=",".join(PARTS), help="with commas")
     parser.add_argument("--small", action="store_true")
     options = parser.parse_args()
-    densities = None
+    parts, densities = options.parts.split(","), None
+    if unknown := set(parts) - set(PARTS):
+        parser.error(f"--parts {', '.join(unknown)}: there are {', '.join(PARTS)}")
     if options.densities:
         densities = json.loads(options.densities.read_text())["layers"]
     on_gpu = torch.cuda.is_available()
@@ -289,7 +304,7 @@ def main() -> None:
         options.out.write_text(json.dumps(report, indent=2) + "\n")
 
     with torch.inference_mode():
-        if not options.sparse_only:
+        if "checks" in parts:
             report["errors"] = all_errors(small=options.small)
             print(json.dumps(report["errors"], indent=2), flush=True)
         report["ceilings"] = ceilings(64 if options.small else 8192)
@@ -301,7 +316,7 @@ def main() -> None:
                 report["left_out"].append(f"{name}: no time left")
                 continue
             ceiling = report["ceilings"]["bf16_flops"]
-            measure(name, model, densities, ceiling, report, sparse_only=options.sparse_only)
+            measure(name, model, densities, ceiling, report, parts)
             print(json.dumps(report["shapes"][name], indent=2), flush=True)
             save()
 

@@ -2,8 +2,9 @@
 
 import torch
 from gpu_checks import DTYPE
-from gpu_timing import median
+from gpu_timing import median, seconds
 
+from longctx.kernels import triton_vertical_slash
 from longctx.kernels.dual_chunk import DualChunk
 from longctx.kernels.flash import BLOCK, TILE
 from longctx.kernels.triton_lines import Lines, choose_lines, estimate
@@ -11,6 +12,7 @@ from longctx.kernels.triton_vertical_slash import GRID, attend_kept
 from longctx.kernels.turns import Turns, make_turns
 from longctx.kernels.vertical_slash import VerticalSlashRule
 from longctx.runtime.config import ModelConfig
+from longctx.runtime.device_reader import DeviceReader
 
 # Diagonals side by side, as real heads have them.
 BAND = 100
@@ -50,12 +52,54 @@ def lines_alone(config: ModelConfig, length: int, ceiling: float) -> list[dict]:
     return rows
 
 
+def prefill_by_lines(reader: DeviceReader, length: int) -> list[dict]:
+    """Returns seconds and density of every piece of a prefill to `length` by this mode.
+
+    What random weights choose is computed for its cost, and diagonals in bands take its place.
+    """
+    real, rule, kept = triton_vertical_slash.choose_lines, VerticalSlashRule(), []
+
+    def banded(columns, diagonals, turns, rule, layer):
+        lines = real(columns, _bands(diagonals), turns, rule, layer)
+        kept[:] = [(lines, turns)]
+        return lines
+
+    rows, ids, grid = [], torch.randint(0, 1000, (length,)), reader.grid
+    reader.truncate(0)
+    reader.grid = GRID
+    triton_vertical_slash.choose_lines = banded
+    try:
+        for start in range(0, length, GRID):
+            end = min(start + GRID, length)
+            turns = reader._turns(start, end - start)
+
+            def read(start=start, end=end, turns=turns):
+                reader.piece(ids[start:end], turns, rule)
+                reader._finish(start, end)
+
+            took, density = seconds(read), 1.0
+            if kept:
+                lines, own = kept.pop()
+                whole = reader.config.num_heads * GRID * (start + (GRID + 1) / 2)
+                density = attended(lines, own) / whole
+            rows.append({"end": end, "seconds": took, "density": density})
+    finally:
+        triton_vertical_slash.choose_lines, reader.grid = real, grid
+    return rows
+
+
+def _bands(diagonals: torch.Tensor) -> torch.Tensor:
+    """Returns weights [H, S] under which the heaviest diagonals lie in bands."""
+    num_heads, end = diagonals.shape
+    bands = torch.rand(num_heads, -(-end // BAND)).repeat_interleave(BAND, 1)
+    return bands[:, :end].contiguous()
+
+
 def _slashes(diagonals: torch.Tensor, count: int) -> dict[str, torch.Tensor]:
     """Returns weights [H, S] under which the heaviest `count` diagonals lie in bands, or near."""
     num_heads, end = diagonals.shape
-    bands = torch.rand(num_heads, -(-end // BAND)).repeat_interleave(BAND, 1)[:, :end]
     near = -torch.arange(end, dtype=torch.float32).expand(num_heads, end)
-    return {f"bands of {BAND}": bands.contiguous(), f"nearest {count}": near.contiguous()}
+    return {f"bands of {BAND}": _bands(diagonals), f"nearest {count}": near.contiguous()}
 
 
 def attended(lines: Lines, turns: Turns) -> float:
