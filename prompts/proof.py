@@ -8,6 +8,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import NamedTuple
 
 from longctx.ingest.words import words
 from longctx.prompts.key_sentences import sentences
@@ -23,6 +25,10 @@ _NEAR_BEST = 0.8
 _LONGEST = 320
 # With less of the answer's words in it a sentence proves nothing: they are of different languages.
 _LEAST_SHARED = 0.2
+# And one of several sentences of an answer, which may say nothing, has no proof with less.
+_LEAST_OF_SEVERAL = 0.25
+# Shorter names of Documents are words, too.
+_SHORTEST_NAME = 5
 # Names, whose capital does not begin a sentence, and numbers that are seldom written as a word.
 _NAMED = re.compile(
     r"(?<![.!?:]\s)(?<!^)(?<![\w.])[A-Z][\w-]+(?: [A-Z][\w-]+)*|\b\d[\d.,]*\d\b", re.MULTILINE
@@ -31,7 +37,7 @@ _NAMED = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """The Citations of an answer, the best first, and how much of its words the best one has."""
+    """The Citations of an answer, and what share of a sentence's words its own one has at best."""
 
     citations: tuple[Citation, ...]
     shared: float
@@ -42,27 +48,67 @@ class Proof:
         return self.shared >= _LEAST_SHARED
 
 
+class _Passage(NamedTuple):
+    """A range of the Pack's text, and the Document it is of."""
+
+    name: str
+    start: int
+    end: int
+
+
 def prove(answer: str, question: str, pack: Pack, *, most: int = 3) -> Proof:
-    """The Proof of an answer: at most `most` sentences of the Pack that are near the best."""
-    places = list(_passages(pack))
-    texts = [pack.text[start:end] for start, end in places]
-    of_answer, of_question = relevance(texts, answer), relevance(texts, question)
-    scores = [
-        _ANSWER_WEIGHT * one + other for one, other in zip(of_answer, of_question, strict=True)
+    """The Proof of an answer: at most `most` sentences of the Pack.
+
+    Each sentence of the answer has one; an answer of one sentence those that are near the best.
+    """
+    passages = list(_passages(pack))
+    texts = [pack.text[one.start : one.end] for one in passages]
+    of_question = relevance(texts, question)
+    claims = [answer[start:end] for start, end in sentences(answer)][:most]
+    chosen: list[int] = []
+    best = 0.0
+    for claim in claims:
+        both = zip(relevance(texts, claim), of_question, strict=True)
+        scores = [_ANSWER_WEIGHT * of_claim + other for of_claim, other in both]
+        order = _best(scores, passages, _named(claim, pack))[:most]
+        near = [index for index in order if scores[index] >= _NEAR_BEST * scores[order[0]]]
+        told = set(words(claim))
+        shared = len(told & {word for index in order[:1] for word in words(texts[index])})
+        best = max(best, shared / max(1, len(told)))
+        if len(claims) == 1:
+            chosen += near
+        elif shared >= _LEAST_OF_SEVERAL * len(told):
+            chosen += order[:1]
+    quotes = [_quoted(passages[index], pack) for index in chosen]
+    found = {one.quote: one for one in quotes if one is not None}
+    return Proof(tuple(found.values()), best)
+
+
+def _best(scores: Sequence[float], passages: Sequence[_Passage], named: set[str]) -> list[int]:
+    """The passages that share words, the best first; only those of the Documents that are named."""
+    order = [
+        index
+        for index, passage in enumerate(passages)
+        if scores[index] > 0 and (not named or passage.name in named)
     ]
-    order = sorted(range(len(scores)), key=lambda index: -scores[index])
-    if not order or scores[order[0]] <= 0:
-        return Proof((), 0.0)
-    told, best = set(words(answer)), set(words(texts[order[0]]))
-    found: dict[str, Citation] = {}
-    for index in order:
-        if len(found) == most or scores[index] < _NEAR_BEST * scores[order[0]]:
-            break
-        segment = pack.segment(*places[index])
-        if segment is not None:
-            quote = " ".join(segment.text.split())
-            found.setdefault(quote, Citation(quote, "verified", segment.span))
-    return Proof(tuple(found.values()), len(told & best) / max(1, len(told)))
+    return sorted(order, key=lambda index: -scores[index])
+
+
+def _quoted(passage: _Passage, pack: Pack) -> Citation | None:
+    segment = pack.segment(passage.start, passage.end)
+    if segment is None:
+        return None
+    return Citation(" ".join(segment.text.split()), "verified", segment.span)
+
+
+def _named(claim: str, pack: Pack) -> set[str]:
+    """The Documents that the claim names: it is about these."""
+    return {
+        document.name
+        for document in pack.documents
+        for name in (PurePosixPath(document.name).name, PurePosixPath(document.name).stem)
+        if len(name) >= _SHORTEST_NAME and re.search(rf"(?<!\w){re.escape(name)}(?!\w)", claim)
+    }
 
 
 def missing(answer: str, question: str, packs: Sequence[Pack]) -> tuple[str, ...]:
@@ -74,11 +120,12 @@ def missing(answer: str, question: str, packs: Sequence[Pack]) -> tuple[str, ...
     return tuple(name for name in named if not known.issuperset(words(name)))
 
 
-def _passages(pack: Pack) -> Iterator[tuple[int, int]]:
-    """Where the sentences of the Pack's Documents stand, long ones taken by lines."""
+def _passages(pack: Pack) -> Iterator[_Passage]:
+    """The sentences of the Pack's Documents, long ones taken by lines."""
     for part in pack.parts:
         for start, end in sentences(pack.text[part.start : part.end]):
-            yield from _lines(pack.text, part.start + start, part.start + end)
+            for first, last in _lines(pack.text, part.start + start, part.start + end):
+                yield _Passage(part.document.name, first, last)
 
 
 def _lines(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:

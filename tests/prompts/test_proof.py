@@ -44,6 +44,23 @@ def test_the_same_sentence_twice_is_one_proof_and_no_more_than_asked_come():
     assert len(quotes("The fee is 30 euros.", "How much?", packed(text), most=1)) == 1
 
 
+def test_each_sentence_of_an_answer_has_its_proof():
+    said = "The court sits in Ulm. The judge may extend the time."
+    assert quotes(said, "What of the court?", packed(LAW)) == [
+        "The court sits in Ulm.",
+        "The judge may extend that time once.",
+    ]
+
+
+def test_what_is_said_of_a_document_is_proved_from_it():
+    texts = "The fee is 30 euros.\n", "The fee is high, said to be 40 euros or so.\n"
+    documents = [Document(f"part-{n}.txt", text, "prose", str(n)) for n, text in enumerate(texts)]
+    prompt = pack(documents, key=b"k" * 32, count=lambda text: len(text.split()))
+    for name in ("part-1.txt", "part-1"):
+        found = prove(f"In {name} the fee is 30 euros.", "What is the fee?", prompt)
+        assert [one.span.name for one in found.citations if one.span] == ["part-1.txt"]
+
+
 def test_code_is_taken_by_lines():
     lines = [f"    value_{n} = compute_{n}(argument_{n}, {n})" for n in range(60)]
     text = "def run():\n" + "\n".join(lines) + "\n"
