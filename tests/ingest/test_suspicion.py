@@ -250,6 +250,14 @@ def test_minified_code_is_not_looked_at() -> None:
     assert found("if(a.x===a.x){f()}", "a.min.js") == []
 
 
+@pytest.mark.parametrize("name", ["vendor/a.py", "x/_vendor/a.py", "node_modules/b/a.py"])
+def test_code_that_was_copied_in_is_not_looked_at(name: str) -> None:
+    documents = [Document(one, "eval(input())\n", "code", one) for one in (name, "vendor.py")]
+    found = suspicions(documents)
+    assert [one.span.name for one in found.found] == ["vendor.py"]
+    assert found.looked_at == {"vendor.py"}
+
+
 def test_every_kind_of_rule_is_tested_and_well_formed() -> None:
     assert {case[0] for case in [*CASES, *SCRIPTS]} == set(RULES)
     for rule in RULES.values():
