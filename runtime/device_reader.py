@@ -7,9 +7,7 @@ graph, so that its hundreds of small launches cost one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
-from pathlib import Path
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
@@ -17,28 +15,20 @@ from torch import Tensor
 from longctx.kernels.blocks import BlockRule
 from longctx.kernels.dual_chunk import DualChunk, Plain
 from longctx.kernels.eight_bits import Eight, make_eight
-from longctx.kernels.flash import BLOCK, TILE
+from longctx.kernels.flash import TILE
 from longctx.kernels.library_attention import attend_densely, has_library
 from longctx.kernels.rope import inverse_frequencies, score_factor
 from longctx.kernels.triton_attention import attend, num_tiles
-from longctx.kernels.triton_fp8 import has_fp8_products
 from longctx.kernels.triton_layer import rms_norm, store, swiglu
 from longctx.kernels.triton_selection import choose_for_one, choose_lists, write_means
 from longctx.kernels.triton_vertical_slash import GRID, attend_lines
 from longctx.kernels.turns import Turns, make_turns
 from longctx.kernels.vertical_slash import VerticalSlashRule
 from longctx.runtime.config import ModelConfig
-from longctx.runtime.decoder import build_decoder
-from longctx.runtime.device_weights import DeviceWeights, Layer, to_device
-from longctx.runtime.engine import Engine
-from longctx.runtime.errors import ModelError, OutOfMemory
-from longctx.runtime.extension import extend
+from longctx.runtime.device_weights import DeviceWeights, Layer
 from longctx.runtime.kv_cache import KVCache
-from longctx.runtime.memory import gib
-from longctx.runtime.numerics import ON_GPU, Numerics
+from longctx.runtime.numerics import Numerics
 from longctx.runtime.replay import Replay
-from longctx.runtime.sight import Sight, decode_rule, prefill_rule
-from longctx.runtime.weights import open_weights
 
 DeviceRule = BlockRule | VerticalSlashRule
 """A mode that the kernels have."""
@@ -50,132 +40,6 @@ MLP_ROWS = 8_192
 
 # Programs of the attention kernel per processor of the device that keep it busy.
 PROGRAMS_EACH = 2
-
-
-def load_device_reader(
-    config: ModelConfig,
-    weights: Mapping[str, Tensor],
-    device: torch.device,
-    capacity: int,
-    rule: DeviceRule | None,
-    on_notice: Callable[[str], None],
-    *,
-    decode_rule: BlockRule | None = None,
-    fp8: bool = False,
-    kv8: bool = False,
-) -> DeviceReader:
-    """Returns a DeviceReader of `weights`, in bfloat16, with room for `capacity` tokens.
-
-    Where keys and values of 16 bits do not fit they are kept in 8 without being asked to by `kv8`,
-    and `on_notice` is told. With `fp8` the matrices of the layers are rounded to 8 bits.
-
-    Raises:
-        OutOfMemory: they do not fit in 8 bits either.
-    """
-    numerics = Numerics("bfloat16", torch.bfloat16, "as read", "what the GPU multiplies fast")
-    decoder = build_decoder(config, weights, numerics, rule=rule)
-    free, _ = torch.cuda.mem_get_info()
-    if needs_eight_bits(config, capacity, free, fp8=fp8) and not kv8:
-        kv8 = True
-        on_notice(f"keys and values are kept in 8 bits: in 16 they do not fit the {gib(free)} free")
-    placed = to_device(config, weights, device, numerics.dtype, fp8=fp8, kv8=kv8)
-    return DeviceReader(
-        config,
-        placed,
-        numerics,
-        capacity,
-        reach=decoder.reach,
-        rule=rule,
-        decode_rule=decode_rule,
-        kv8=kv8,
-    )
-
-
-def load_device_engine(
-    config: ModelConfig,
-    directory: Path,
-    device: torch.device,
-    window: int | None,
-    numerics: str,
-    sight: Sight,
-    on_notice: Callable[[str], None],
-    *,
-    kv8: bool = False,
-) -> Engine:
-    """Returns an Engine whose Reader is on `device`.
-
-    Raises:
-        ModelError: numerics or a `sight` that the kernels do not have.
-        OutOfMemory: the device is too small.
-    """
-    if numerics not in ON_GPU:
-        raise ModelError(f"numerics {numerics!r} is not for a GPU, expected {', '.join(ON_GPU)}")
-    fp8 = numerics == "fp8"
-    if fp8 and not has_fp8_products(device):
-        raise ModelError("this GPU has no products of 8-bit floats", "leave out --numerics fp8")
-    config = extend(config, sight.extend, sight.window)
-    capacity = min(window or config.native_window, config.window)
-    rule, one_rule = prefill_rule(sight, config, directory), decode_rule(sight, config)
-    assert rule is None or isinstance(rule, DeviceRule)
-    if isinstance(rule, BlockRule) and rule.quotas is not None:
-        on_notice("tuned quotas are not for a GPU: all heads get the same")
-        rule = replace(rule, quotas=None)
-    for one in (rule, one_rule):
-        if not isinstance(one, BlockRule):
-            continue
-        if one.fidelity is not None or one.stand_ins or one.early_layers:
-            raise ModelError(
-                "fidelity, stand_ins and early_layers are not for a GPU", "leave them out"
-            )
-    weights = open_weights(directory)
-    reader = load_device_reader(
-        config, weights, device, capacity, rule, on_notice, decode_rule=one_rule, fp8=fp8, kv8=kv8
-    )
-    return Engine(reader, STEP_SIZE)
-
-
-def needs_eight_bits(config: ModelConfig, capacity: int, free: int, *, fp8: bool = False) -> bool:
-    """Returns whether keys and values of `capacity` tokens fit `free` bytes only in 8 bits.
-
-    Raises:
-        OutOfMemory: they do not fit in 8 bits either.
-    """
-    if sum(planned_bytes(config, capacity, fp8=fp8)) <= free:
-        return False
-    weights, cache, temporaries = planned_bytes(config, capacity, fp8=fp8, kv8=True)
-    if weights + cache + temporaries > free:
-        raise OutOfMemory(
-            f"the run would hold {gib(weights + cache + temporaries)} on the GPU (weights "
-            f"{gib(weights)}, cache in 8 bits {gib(cache)}); {gib(free)} are free there",
-            "read less (--window N, --fit, --split) or a smaller model (--model NAME)",
-        )
-    return True
-
-
-def planned_bytes(
-    config: ModelConfig, capacity: int, *, fp8: bool = False, kv8: bool = False
-) -> tuple[int, int, int]:
-    """Returns the bytes of the weights, of the KVCache and of the temporaries of a Step."""
-    hidden, mlp, kv = config.hidden_size, config.mlp_size, config.num_kv_heads * config.head_dim
-    heads = config.num_heads * config.head_dim
-    matrices = hidden * (2 * heads + 2 * kv + 3 * mlp) * config.num_layers
-    ends = config.vocab_size * hidden * (1 if config.tied_head else 2)
-    weights = matrices * (1 if fp8 else 2) + 2 * ends
-    # the means of Blocks are float32, and so are the scales of rows in 8 bits
-    means = config.cache_bytes_per_token(2) // BLOCK
-    scales = 2 * 4 * config.num_layers * config.num_kv_heads if kv8 else 0
-    cache = (config.cache_bytes_per_token(1 if kv8 else 2) + means + scales) * capacity
-    step = min(STEP_SIZE, capacity)
-    past = capacity // BLOCK
-    temporaries = (
-        2 * step * (3 * hidden + 3 * heads + 2 * kv)
-        + 2 * min(step, MLP_ROWS) * (3 * mlp + hidden)
-        # scores of the tiles with the Blocks before, once in pieces; cos and sin of three ranges
-        + 2 * 4 * num_tiles(step) * config.num_heads * past
-        + 4 * num_tiles(step) * config.num_kv_heads * past
-        + 4 * 8 * step * config.head_dim
-    )
-    return weights, cache, temporaries
 
 
 class DeviceReader:
@@ -206,8 +70,7 @@ class DeviceReader:
         self.grid = GRID if isinstance(rule, VerticalSlashRule) else TILE if rule else 1
         # tokens of an answer are replayed one by one
         self.most_rows = 1
-        with torch.device(self.device):
-            self.cache = KVCache(config, capacity, torch.int8 if kv8 else weights.embedding.dtype)
+        self.cache = self._make_cache(kv8)
         frequencies = inverse_frequencies(config.head_dim, config.rope_theta, config.rope_scaling)
         self._frequencies = frequencies.to(self.device)
         self._eights = [self._eight(layer) if kv8 else None for layer in weights.layers]
@@ -268,21 +131,16 @@ class DeviceReader:
         self, index: int, layer: Layer, normed: Tensor, turns: Turns, rule: DeviceRule | None
     ) -> Tensor:
         """Returns what attention adds to the rows whose norm [T, hidden] is given."""
-        config, cache = self.config, self.cache
-        num_tokens, groups, dim = len(normed), config.num_kv_heads, config.head_dim
-        rows = layer.qkv(normed).view(num_tokens, -1, dim)
-        q, k, v = torch.split(rows, [config.num_heads, groups, groups], dim=1)
-        if layer.q_norm is not None and layer.k_norm is not None:
-            q = rms_norm(q.reshape(-1, dim), layer.q_norm, config.norm_eps).view(q.shape)
-            k = rms_norm(k.reshape(-1, dim), layer.k_norm, config.norm_eps).view(k.shape)
-            v = v.contiguous()
-        keys, values = cache.keys[index], cache.values[index]
+        num_tokens = len(normed)
+        q, k, v = self._projected(layer, normed)
+        keys, values = self._enter(index, turns)
         eight = self._eights[index]
         store(k, v, keys, values, turns, eight)
         if isinstance(rule, VerticalSlashRule):
             out = attend_lines(q, keys, values, turns, rule, index, grid=self.grid, eight=eight)
+            self._leave(index, turns)
             return layer.out(out.view(num_tokens, -1))
-        lists, means = None, cache.means[index]
+        lists, means = None, self.cache.means[index]
         if rule is not None and num_tokens == 1:
             lists = choose_for_one(q, means, turns, rule)
         elif rule is not None:
@@ -296,7 +154,31 @@ class DeviceReader:
         else:
             splits = self._splits(num_tokens)
             out, _ = attend(q, keys, values, turns, lists, splits=splits, eight=eight)
+        self._leave(index, turns)
         return layer.out(out.view(num_tokens, -1))
+
+    def _projected(self, layer: Layer, normed: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Returns the queries [T, H, D], not turned yet, keys and values [T, G, D] of the rows."""
+        config, dim = self.config, self.config.head_dim
+        sizes = [config.num_heads, config.num_kv_heads, config.num_kv_heads]
+        q, k, v = torch.split(layer.qkv(normed).view(len(normed), -1, dim), sizes, dim=1)
+        if layer.q_norm is not None and layer.k_norm is not None:
+            q = rms_norm(q.reshape(-1, dim), layer.q_norm, config.norm_eps).view(q.shape)
+            k = rms_norm(k.reshape(-1, dim), layer.k_norm, config.norm_eps).view(k.shape)
+            v = v.contiguous()
+        return q, k, v
+
+    def _make_cache(self, kv8: bool) -> KVCache:
+        with torch.device(self.device):
+            dtype = torch.int8 if kv8 else self.weights.embedding.dtype
+            return KVCache(self.config, self.capacity, dtype)
+
+    def _enter(self, index: int, turns: Turns) -> tuple[Tensor, Tensor]:
+        """Returns keys and values of a layer on the device, with those before the rows in place."""
+        return self.cache.keys[index], self.cache.values[index]
+
+    def _leave(self, index: int, turns: Turns) -> None:
+        """The rows' own keys and values are in place, and nothing more is read of the layer."""
 
     def _eight(self, layer: Layer) -> Eight:
         """Returns what keeps the keys and values of a layer in 8 bits."""

@@ -305,7 +305,7 @@ def load_engine(
         return Engine(load_foreign_reader(directory, window, chosen))
     config = load_config(directory)
     if place.type == "cuda":
-        from longctx.runtime.device_reader import load_device_engine
+        from longctx.runtime.device_engine import load_device_engine
 
         return load_device_engine(
             config, directory, place, window, numerics, sight, on_notice, kv8=kv8

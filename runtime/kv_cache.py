@@ -35,15 +35,21 @@ class KVCache:
         *,
         value_means: bool = False,
         eights: Sequence[Eight] = (),
+        pinned: bool = False,
     ) -> None:
-        """Make room for `capacity` tokens, and with `value_means` for those of Blocks' values."""
+        """Make room for `capacity` tokens, and with `value_means` for those of Blocks' values.
+
+        With `pinned` a GPU can read and write it where it is.
+        """
         dtype = torch.int8 if eights else dtype
         shape = (config.num_kv_heads, capacity, config.head_dim)
         self.capacity = capacity
         self.length = 0
         self.eights = eights
-        self.keys = [torch.empty(shape, dtype=dtype) for _ in range(config.num_layers)]
-        self.values = [torch.empty(shape, dtype=dtype) for _ in range(config.num_layers)]
+        self.keys, self.values = (
+            [torch.empty(shape, dtype=dtype, pin_memory=pinned) for _ in range(config.num_layers)]
+            for _ in range(2)
+        )
         blocks = (config.num_kv_heads, capacity // BLOCK, config.head_dim)
         self.means = [torch.empty(blocks) for _ in range(config.num_layers)]
         self.value_means = (

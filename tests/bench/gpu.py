@@ -49,19 +49,21 @@ from longctx.kernels.triton_tuning import interpreted
 from longctx.kernels.turns import Turns
 from longctx.runtime import device_reader
 from longctx.runtime.config import ModelConfig
-from longctx.runtime.device_reader import DeviceReader, planned_bytes
+from longctx.runtime.device_memory import planned_bytes
+from longctx.runtime.device_reader import DeviceReader
 from longctx.runtime.device_weights import DeviceWeights, Projection
 from longctx.runtime.sight import ANSWER_KEYS, ANSWER_MASS
 
 sys.path.append(str(Path(__file__).parent))
 from gpu_checks import all_errors, random_weights, reader_of, shape, too_far  # noqa: E402
+from gpu_host import host_rows  # noqa: E402
 from gpu_lines import lines_alone, prefill_by_lines  # noqa: E402
 from gpu_timing import attention_alone, ceilings, seconds  # noqa: E402
 
 MILLION = 1_000_000
 LENGTHS = (32_768, 131_072, 262_144, 524_288, MILLION)
 BUDGET_SECONDS = 560.0
-PARTS = ("checks", "attention", "vertical-slash", "dense", "sparse")
+PARTS = ("checks", "attention", "vertical-slash", "host", "dense", "sparse")
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,6 +219,15 @@ def measure(name: str, model: Shape, densities, ceiling, report, parts: list[str
         row["attention"] = [line for one in fits for line in attention_alone(config, one, ceiling)]
     if "vertical-slash" in parts:
         row["vertical-slash"] = [line for one in fits for line in lines_alone(config, one, ceiling)]
+        short = [one for one in fits if one <= LENGTHS[2]]
+        weights = random_weights(config, fp8=fp8)
+        reader = reader_of(config, weights, short[-1], BlockRule(), kv8)
+        prefill_by_lines(reader, min(short[-1], 2 * device_reader.STEP_SIZE))
+        steps = prefill_by_lines(reader, short[-1])
+        row["vertical-slash whole"] = [upto(steps, one) for one in short]
+        del reader, weights
+    if "host" in parts:
+        row["host"] = host_rows(config, fits[-1] if on_gpu else fits[0])
     if "dense" in parts:
         one_layer = replace(config, num_layers=1)
         reader = reader_of(one_layer, random_weights(one_layer, fp8=fp8), fits[-1], None, kv8)
@@ -242,11 +253,6 @@ def measure(name: str, model: Shape, densities, ceiling, report, parts: list[str
     row["peak_gib"] = torch.cuda.max_memory_allocated() / 2**30 if on_gpu else None
     rules = (None, BlockRule(ANSWER_KEYS, ANSWER_MASS))
     row["decoding"] = [decoding(reader, one, rule) for rule in rules for one in fits]
-    if "vertical-slash" in parts:
-        short = [one for one in fits if one <= LENGTHS[2]]
-        prefill_by_lines(reader, min(short[-1], 2 * device_reader.STEP_SIZE))
-        steps = prefill_by_lines(reader, short[-1])
-        row["vertical-slash whole"] = [upto(steps, one) for one in short]
     if "dense" not in parts:
         return
     # more would take too long

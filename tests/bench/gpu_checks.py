@@ -31,6 +31,7 @@ from longctx.kernels.vertical_slash import VerticalSlashRule
 from longctx.runtime.config import ModelConfig
 from longctx.runtime.device_reader import DeviceReader
 from longctx.runtime.device_weights import DeviceWeights, Layer, Projection
+from longctx.runtime.host_reader import HostReader
 from longctx.runtime.numerics import Numerics
 
 # The interpreter multiplies bfloat16 wrongly.
@@ -50,6 +51,7 @@ def all_errors(*, small: bool) -> dict[str, dict[str, float]]:
     sizes = ((6, 2, 64), (2, 2, 32)) if small else ((28, 4, 128), (14, 2, 64))
     torch.use_deterministic_algorithms(True, warn_only=True)
     errors = {"layer": check_layer(), "replay": {"graph": check_replay()}}
+    errors["host"] = {"prompt and answer": check_host()}
     for heads, groups, dim in sizes:
         errors[f"attention, head size {dim}"] = attention_errors(heads, groups, dim, runs)
         errors[f"lists, head size {dim}"] = check_lists(heads, groups, dim)
@@ -279,12 +281,37 @@ def reader_of(
     capacity: int,
     rule: BlockRule | None,
     kv8: bool = False,
+    *,
+    kind: type[DeviceReader] = DeviceReader,
+    decode_rule: BlockRule | None = None,
 ) -> DeviceReader:
     reach = DualChunk(*config.dual_chunk, trained=config.native_window)
     numerics = Numerics("bfloat16", DTYPE, "as read")
-    reader = DeviceReader(config, weights, numerics, capacity, reach=reach, rule=rule, kv8=kv8)
+    given = {"reach": reach, "rule": rule, "decode_rule": decode_rule, "kv8": kv8}
+    reader = kind(config, weights, numerics, capacity, **given)
     assert (reader.cache.keys[0].dtype == torch.int8) == kv8
     return reader
+
+
+def check_host() -> float:
+    """Returns how far keys and values on the host lead from the same on the device."""
+    config = replace(shape(3, 512, 1024, 8, 2), vocab_size=1000)
+    config = replace(config, dual_chunk=(768, 256), native_window=768)
+    weights, ids = random_weights(config), torch.randint(0, 1000, (1_340,))
+    rule = BlockRule(max_keys=256, mass=0.99, sinks=1, window=2, dense_below=128)
+    plain, host = (
+        reader_of(config, weights, 1_400, rule, kind=kind, decode_rule=rule)
+        for kind in (DeviceReader, HostReader)
+    )
+    worst = 0.0
+    for begin, end, dense in ((0, 768, False), (768, 1_152, False), (1_152, 1_276, True)):
+        rows = [one.read(ids[begin:end], lambda part: None, dense=dense) for one in (plain, host)]
+        worst = max(worst, distance(rows[1], rows[0]))
+    # over the end of a tile and of two Blocks
+    for token in ids[1_276:].split(1):
+        rows = [one.decode(token) for one in (plain, host)]
+        worst = max(worst, distance(rows[1], rows[0]))
+    return worst
 
 
 def check_replay() -> float:

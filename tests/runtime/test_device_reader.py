@@ -14,12 +14,9 @@ from longctx.kernels.vertical_slash import VerticalSlashRule
 from longctx.runtime.accelerator import check_device, gpu_facts
 from longctx.runtime.config import ModelConfig, load_config
 from longctx.runtime.decoder import build_decoder
-from longctx.runtime.device_reader import (
-    DeviceReader,
-    load_device_engine,
-    needs_eight_bits,
-    planned_bytes,
-)
+from longctx.runtime.device_engine import load_device_engine
+from longctx.runtime.device_memory import Place, find_place, host_bytes, planned_bytes
+from longctx.runtime.device_reader import DeviceReader
 from longctx.runtime.device_weights import to_device
 from longctx.runtime.engine import Engine
 from longctx.runtime.errors import ModelError, OutOfMemory
@@ -126,16 +123,21 @@ def test_an_engine_writes_the_same_tokens_and_keeps_its_prefix(tiny_model_dir):
         assert list(Engine(ours).generate(prompt, max_tokens=2)) == expected
 
 
-def test_keys_and_values_take_8_bits_where_16_do_not_fit():
+def test_keys_and_values_go_where_they_fit(monkeypatch):
     # the shape of Qwen2.5-14B-Instruct-1M
     config = ModelConfig(
         "qwen2", 48, 5120, 13_824, 40, 8, 128, 152_064, 1e-5, 1e7, dual_chunk=(262_144, 8_192)
     )
-    h200 = 139 * 2**30
-    assert not needs_eight_bits(config, 500_000, h200)
-    assert needs_eight_bits(config, 1_000_000, h200)
+    h200, a100 = 139 * 2**30, 80 * 2**30
+    assert find_place(config, 500_000, h200) is Place.whole
+    assert find_place(config, 1_000_000, h200) is Place.eight
+    monkeypatch.setattr("longctx.runtime.device_memory.available_bytes", lambda: 256 * 2**30)
+    assert find_place(config, 1_000_000, a100, near=16_384) is Place.host
+    # 16 GB for two layers' keys and values, 3 for the means and 3 for what is near
+    assert 21e9 < host_bytes(config, 1_000_000, 16_384)[1] < 23e9
+    monkeypatch.setattr("longctx.runtime.device_memory.available_bytes", lambda: 128 * 2**30)
     with pytest.raises(OutOfMemory, match="cache in 8 bits 9[0-9].* GiB.*; 80.0 GiB are free"):
-        needs_eight_bits(config, 1_000_000, 80 * 2**30)
+        find_place(config, 1_000_000, a100, near=16_384)
     weights, cache, _ = planned_bytes(config, 1_000_000)
     # 14.77 billion parameters, 192 KiB a token and a 64th for the means
     assert abs(weights / 2 - 14.77e9) < 0.01e9
@@ -168,8 +170,8 @@ def test_tuned_quotas_are_left_out_with_a_notice(tiny_model_dir, tmp_path, monke
         rules.append(rule)
         return DeviceReader.__new__(DeviceReader)
 
-    monkeypatch.setattr("longctx.runtime.device_reader.load_device_reader", load)
-    monkeypatch.setattr("longctx.runtime.device_reader.Engine", lambda reader, step_size: reader)
+    monkeypatch.setattr("longctx.runtime.device_engine.load_device_reader", load)
+    monkeypatch.setattr("longctx.runtime.device_engine.Engine", lambda reader, step_size: reader)
     config = load_config(directory)
     place = torch.device("cpu"), 1_024, "auto", Sight("blocks")
     load_device_engine(config, directory, *place, notices.append)
@@ -186,10 +188,10 @@ def test_columns_and_diagonals_have_the_published_budgets(tiny_model_dir, tmp_pa
     published.write_text(json.dumps([layer] * config.num_layers))
     rules = []
     monkeypatch.setattr(
-        "longctx.runtime.device_reader.load_device_reader",
+        "longctx.runtime.device_engine.load_device_reader",
         lambda config, weights, device, capacity, rule, *given, **named: rules.append(rule),
     )
-    monkeypatch.setattr("longctx.runtime.device_reader.Engine", lambda reader, step_size: reader)
+    monkeypatch.setattr("longctx.runtime.device_engine.Engine", lambda reader, step_size: reader)
     place = torch.device("cpu"), 1_024, "auto", Sight("vertical-slash:dense_below=0")
     load_device_engine(config, directory, *place, print)
     quotas = [[(500, 700)] * config.num_heads] * config.num_layers
