@@ -31,6 +31,7 @@ from longctx.kernels.flash import TILE
 from longctx.kernels.library_attention import turned_queries
 from longctx.kernels.triton_attention import attend, num_tiles
 from longctx.kernels.triton_fp8 import quantize
+from longctx.kernels.triton_gather import gather_blocks
 from longctx.kernels.triton_layer import rms_norm, store, swiglu
 from longctx.kernels.triton_selection import choose_for_one, choose_lists, lists_of, write_means
 from longctx.kernels.triton_tuning import Tuned
@@ -147,7 +148,8 @@ def launch_all(num_heads: int, num_groups: int, head_dim: int) -> None:
     attend(q, *codes, turns, lists, eight=eight)
     attend_lines(q, *codes, turns, by_lines, 0, grid=TILE, eight=eight)
     one = make_turns(NUMBERS, frequencies, 1024, 1)
-    choose_for_one(q[:1], means, one, BlockRule())
+    chosen = choose_for_one(q[:1], means, one, BlockRule())
+    gather_blocks(keys, values, keys[:, :1024], values[:, :1024], chosen)
     attend(q[:1], keys, values, one, splits=64)
     attend(q[:1], *codes, one, splits=64, eight=eight)
     x = bf16(2, 3584)

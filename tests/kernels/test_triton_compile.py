@@ -22,6 +22,7 @@ def test_every_kernel_compiles_for_hopper_with_its_matrix_instructions(pytestcon
         "_attend_lines",
         "_block_means",
         "_choose",
+        "_gather",
         "_merge_parts",
         "_pool",
         "_quantize_rows",
