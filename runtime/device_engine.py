@@ -59,8 +59,7 @@ def load_device_reader(
     decoder = build_decoder(config, weights, numerics, rule=rule)
     free, _ = torch.cuda.mem_get_info()
     answers = decode_rule or BlockRule(ANSWER_KEYS, ANSWER_MASS, dense_below=DENSE_BELOW)
-    near = near_keys(answers.max_keys, answers.dense_below)
-    place = find_place(config, capacity, free, fp8=fp8, near=near)
+    place = find_place(config, capacity, free, fp8=fp8, near=near_keys(answers))
     if place is not Place.whole and not (kv8 and place is Place.eight):
         on_notice(f"keys and values are kept {place}: else they do not fit the {gib(free)} free")
     kv8 = place is Place.eight or (kv8 and place is Place.whole)

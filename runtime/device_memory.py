@@ -38,7 +38,9 @@ def find_place(
     for place, needed in planned.items():
         if sum(needed) <= free and place is not Place.host:
             return place
-    on_host = config.cache_bytes_per_token(2) * capacity
+    # pinned memory is taken in powers of two, for the keys and for the values of each layer
+    one = 2 * config.num_kv_heads * config.head_dim * capacity
+    on_host = 2 * config.num_layers * (1 << (one - 1).bit_length())
     if sum(planned[Place.host]) <= free and on_host <= available_bytes():
         return Place.host
     weights, cache, _ = planned[Place.eight]

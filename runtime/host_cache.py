@@ -10,6 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from longctx.kernels.blocks import BlockRule
 from longctx.kernels.flash import BLOCK, TILE
 from longctx.kernels.triton_attention import Lists
 from longctx.kernels.triton_gather import gather_blocks
@@ -110,9 +111,11 @@ class HostCache(KVCache):
                     room[start:end].copy_(run[start:end], non_blocking=True)
 
 
-def near_keys(max_keys: int, dense_below: int) -> int:
+def near_keys(rule: BlockRule) -> int:
     """Returns how many keys one token may choose, or sees without choosing."""
-    return max(max_keys, dense_below) + 2 * BLOCK
+    # the first and last Blocks are in even where they are more than may be chosen
+    forced = (rule.sinks + rule.window) * BLOCK
+    return max(rule.max_keys, rule.dense_below, forced) + 2 * BLOCK
 
 
 def _event() -> torch.cuda.Event:

@@ -26,6 +26,8 @@ class HostReader(DeviceReader):
     def decode(self, token_ids: Tensor) -> Tensor:
         """Returns float32 logits [T, V] after each of an answer's tokens, and remembers them."""
         self.cache.settle(self.cache.length)
+        # whoever stops this half way leaves rows that belong to no known length
+        self.cache.wrote(-1)
         self._staged = False
         found = super().decode(token_ids)
         self.cache.wrote(self.cache.length)
@@ -35,8 +37,7 @@ class HostReader(DeviceReader):
         assert self.decode_rule is not None and not kv8, "what has no place here"
         rule = self.decode_rule
         dtype = self.weights.embedding.dtype
-        room = near_keys(rule.max_keys, rule.dense_below)
-        return HostCache(self.config, self.capacity, dtype, self.device, room)
+        return HostCache(self.config, self.capacity, dtype, self.device, near_keys(rule))
 
     def _decoded(self, ids: Tensor, turns: Turns) -> Tensor:
         # the same for all layers, and made on the device, so that it can be replayed

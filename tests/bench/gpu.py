@@ -55,9 +55,10 @@ from longctx.runtime.device_weights import DeviceWeights, Projection
 from longctx.runtime.sight import ANSWER_KEYS, ANSWER_MASS
 
 sys.path.append(str(Path(__file__).parent))
-from gpu_checks import all_errors, random_weights, reader_of, shape, too_far  # noqa: E402
+from gpu_checks import all_errors, too_far  # noqa: E402
 from gpu_host import host_rows  # noqa: E402
 from gpu_lines import lines_alone, prefill_by_lines  # noqa: E402
+from gpu_readers import random_weights, reader_of, shape  # noqa: E402
 from gpu_timing import attention_alone, ceilings, seconds  # noqa: E402
 
 MILLION = 1_000_000

@@ -9,9 +9,10 @@ kernel computes something else than its reference.
 import itertools
 import json
 import sys
-from dataclasses import replace
 
 import torch
+from gpu_distance import DTYPE, distance
+from gpu_readers import check_host, check_replay
 
 from longctx.kernels import reference, reference_modes
 from longctx.kernels.blocks import BlockRule, block_means, choose_blocks
@@ -28,14 +29,7 @@ from longctx.kernels.triton_selection import lists_of, predicted_scores, write_m
 from longctx.kernels.triton_vertical_slash import attend_kept
 from longctx.kernels.turns import Turns, make_turns
 from longctx.kernels.vertical_slash import VerticalSlashRule
-from longctx.runtime.config import ModelConfig
-from longctx.runtime.device_reader import DeviceReader
-from longctx.runtime.device_weights import DeviceWeights, Layer, Projection
-from longctx.runtime.host_reader import HostReader
-from longctx.runtime.numerics import Numerics
 
-# The interpreter multiplies bfloat16 wrongly.
-DTYPE = torch.bfloat16 if torch.cuda.is_available() else torch.float32
 # What bfloat16 may cost: products of rounded numbers, summed in float32.
 ERROR = 1e-2
 # First row, rows and splits: the ends of Chunks, all three ranges, decoding.
@@ -68,10 +62,6 @@ def too_far(errors: dict[str, dict[str, float]]) -> list[str]:
         for name, error in found.items()
         if not error < ERROR
     ]
-
-
-def distance(got: torch.Tensor, expected: torch.Tensor) -> float:
-    return float((got.float() - expected.float()).norm() / expected.float().norm())
 
 
 def attention_errors(heads: int, groups: int, dim: int, runs) -> dict[str, float]:
@@ -251,91 +241,6 @@ def check_layer() -> dict[str, float]:
             reference_project8(quantize(x), quantize(matrix), bias),
         ),
     }
-
-
-def random_weights(config: ModelConfig, *, fp8: bool = False) -> DeviceWeights:
-    """Returns weights of the shape of `config`, small enough that activations stay finite."""
-
-    def drawn(rows: int, columns: int) -> torch.Tensor:
-        return torch.empty(rows, columns, dtype=DTYPE).normal_(0, columns**-0.5)
-
-    def matrix(rows: int, columns: int, bias: bool = False) -> Projection:
-        weight = quantize(drawn(rows, columns)) if fp8 else drawn(rows, columns)
-        return Projection(weight, torch.zeros(rows, dtype=DTYPE) if bias else None)
-
-    hidden, mlp, dim = config.hidden_size, config.mlp_size, config.head_dim
-    ones = torch.ones(hidden, dtype=DTYPE)
-    qkv = (config.num_heads + 2 * config.num_kv_heads) * dim
-    layers = tuple(
-        Layer(ones, matrix(qkv, hidden, True), None, None, matrix(hidden, config.num_heads * dim),
-              ones, matrix(2 * mlp, hidden), matrix(hidden, mlp))
-        for _ in range(config.num_layers)
-    )  # fmt: skip
-    ends = [drawn(config.vocab_size, hidden) for _ in range(2)]
-    return DeviceWeights(ends[0], layers, ones, ends[1])
-
-
-def reader_of(
-    config: ModelConfig,
-    weights: DeviceWeights,
-    capacity: int,
-    rule: BlockRule | None,
-    kv8: bool = False,
-    *,
-    kind: type[DeviceReader] = DeviceReader,
-    decode_rule: BlockRule | None = None,
-) -> DeviceReader:
-    reach = DualChunk(*config.dual_chunk, trained=config.native_window)
-    numerics = Numerics("bfloat16", DTYPE, "as read")
-    given = {"reach": reach, "rule": rule, "decode_rule": decode_rule, "kv8": kv8}
-    reader = kind(config, weights, numerics, capacity, **given)
-    assert (reader.cache.keys[0].dtype == torch.int8) == kv8
-    return reader
-
-
-def check_host() -> float:
-    """Returns how far keys and values on the host lead from the same on the device."""
-    config = replace(shape(3, 512, 1024, 8, 2), vocab_size=1000)
-    config = replace(config, dual_chunk=(768, 256), native_window=768)
-    weights, ids = random_weights(config), torch.randint(0, 1000, (1_340,))
-    rule = BlockRule(max_keys=256, mass=0.99, sinks=1, window=2, dense_below=128)
-    plain, host = (
-        reader_of(config, weights, 1_400, rule, kind=kind, decode_rule=rule)
-        for kind in (DeviceReader, HostReader)
-    )
-    worst = 0.0
-    for begin, end, dense in ((0, 768, False), (768, 1_152, False), (1_152, 1_276, True)):
-        rows = [one.read(ids[begin:end], lambda part: None, dense=dense) for one in (plain, host)]
-        worst = max(worst, distance(rows[1], rows[0]))
-    # over the end of a tile and of two Blocks
-    for token in ids[1_276:].split(1):
-        rows = [one.decode(token) for one in (plain, host)]
-        worst = max(worst, distance(rows[1], rows[0]))
-    return worst
-
-
-def check_replay() -> float:
-    """Returns how far a token from the CUDA graph lies from one that was launched by itself."""
-    config = replace(shape(2, 512, 1024, 8, 2), vocab_size=1000)
-    weights, ids = random_weights(config), torch.randint(0, 1000, (9,))
-    readers = [reader_of(config, weights, 100, None) for _ in range(2)]
-    for reader in readers:
-        reader.read(ids, lambda part: None, dense=True)
-    worst = 0.0
-    for token in ids[:3].split(1):
-        graph = readers[0].decode(token)[0]
-        start = readers[1].cache.length
-        plain = readers[1].piece(token, readers[1]._turns(start, 1))
-        readers[1]._finish(start, start + 1)
-        worst = max(worst, distance(graph, plain.cpu()))
-    return worst
-
-
-def shape(layers: int, hidden: int, mlp: int, heads: int, kv_heads: int) -> ModelConfig:
-    return ModelConfig(
-        "qwen2", layers, hidden, mlp, heads, kv_heads, 128, 152_064, 1e-5, 1e7,
-        native_window=262_144, window=1_010_000, dual_chunk=(262_144, 8_192),
-    )  # fmt: skip
 
 
 def main(*words: str) -> None:

@@ -4,7 +4,8 @@ import time
 from dataclasses import replace
 
 import torch
-from gpu_checks import DTYPE, random_weights, reader_of
+from gpu_distance import DTYPE
+from gpu_readers import random_weights, reader_of
 from gpu_timing import seconds
 
 from longctx.kernels.blocks import BlockRule
@@ -48,9 +49,9 @@ def host_rows(config: ModelConfig, length: int) -> list[dict]:
             "keys and values": "on the host" if kind is HostReader else "on the device",
             "layers": layers, "length": length, "making_seconds": made, "step_seconds": took,
             "token_seconds": a_token,
-            "step_bytes_per_second": moved * start / took,
-            "token_bytes_per_second": moved * min(length, ANSWER_KEYS) / a_token,
         })  # fmt: skip
+        if kind is HostReader:
+            rows[-1]["copied_bytes_per_second"] = moved * start / took
         del reader
     rows.append(_copied(some, length))
     return rows

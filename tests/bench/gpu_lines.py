@@ -1,7 +1,7 @@
 """Times of the mode `vertical-slash` by itself on a GPU, for one layer."""
 
 import torch
-from gpu_checks import DTYPE
+from gpu_distance import DTYPE
 from gpu_timing import median, seconds
 
 from longctx.kernels import triton_vertical_slash

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 
 import torch
-from gpu_checks import DTYPE
+from gpu_distance import DTYPE
 from torch.nn.attention.bias import causal_lower_right
 
 from longctx.kernels.dual_chunk import DualChunk

@@ -22,11 +22,11 @@ NUMBERS = DualChunk(384, 128, 200)
 LITTLE = BlockRule(max_keys=192, mass=0.9, sinks=1, window=1, dense_below=128)
 
 
-def readers(directory, capacity, rule=LITTLE):
+def readers(directory, capacity, rule=LITTLE, decode_rule=LITTLE):
     config, weights = load_config(directory), open_weights(directory)
     numerics = choose_numerics("float32")
     placed = to_device(config, weights, torch.device("cpu"), torch.float32)
-    given = {"reach": NUMBERS, "rule": rule, "decode_rule": LITTLE}
+    given = {"reach": NUMBERS, "rule": rule, "decode_rule": decode_rule}
     return [
         kind(config, placed, numerics, capacity, **given) for kind in (DeviceReader, HostReader)
     ]
@@ -75,6 +75,16 @@ def test_what_was_forgotten_is_not_seen_again(tiny_model_dir):
     expected = plain.read(again, lambda part: None, dense=True)
     close(host.read(again, lambda part: None, dense=True), expected)
     close(host.decode(more), plain.decode(more))
+
+
+@torch.inference_mode()
+def test_more_blocks_may_be_forced_than_chosen(tiny_model_dir):
+    forced = BlockRule(max_keys=64, mass=0.9, sinks=1, window=6, dense_below=0)
+    plain, host = readers(tiny_model_dir("qwen2"), 700, decode_rule=forced)
+    for reader in (plain, host):
+        reader.read(random_ids(641), lambda part: None, dense=False)
+    (token,) = random_ids(1).split(1)
+    close(host.decode(token), plain.decode(token))
 
 
 def test_blocks_are_gathered_side_by_side():
