@@ -5,7 +5,9 @@ on a CPU, where the products of the codes are exact in bfloat16 but for the sum,
 are asked with and without it.
 
 Run: python -P tests/bench/fp8_loss.py MODEL_DIRECTORY OUT.json TEXT [--length N] [--samples N]
-         [--questions N]
+         [--questions N] [--keep-down]
+
+With --keep-down the matrix that leads out of the MLP, whose rows have the largest numbers, stays.
 """
 
 import argparse
@@ -42,12 +44,17 @@ def rounded(rows: Tensor) -> tuple[Tensor, Tensor]:
 
 
 @contextmanager
-def in_fp8() -> Iterator[None]:
-    """While it lasts, the matrices of the layers meet rows in 8-bit floats."""
+def in_fp8(kept_width: int | None) -> Iterator[None]:
+    """While it lasts, the matrices of the layers meet rows in 8-bit floats.
+
+    Those for rows of `kept_width` numbers do not.
+    """
     known: dict[int, tuple[Tensor, Tensor]] = {}
     real = layer.project
 
     def project(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+        if x.shape[1] == kept_width:
+            return real(x, weight, bias)
         if weight.data_ptr() not in known:
             known[weight.data_ptr()] = rounded(weight)
         (codes, scales), (rows, steps) = known[weight.data_ptr()], rounded(x)
@@ -70,6 +77,7 @@ def main() -> None:
     parser.add_argument("--length", type=int, default=8_192)
     parser.add_argument("--samples", type=int, default=3)
     parser.add_argument("--questions", type=int, default=40)
+    parser.add_argument("--keep-down", action="store_true")
     options = parser.parse_args()
     tokenizer = Tokenizer.load(options.model)
     book = Book(options.text.stem, options.text.read_text("utf-8"), "en")
@@ -89,7 +97,7 @@ def main() -> None:
             )  # fmt: skip
 
         record, rows = asked()
-        with in_fp8():
+        with in_fp8(config.mlp_size if options.keep_down else None):
             other, other_rows = asked()
         for name, one in (("bfloat16", record), ("fp8", other)):
             scores[name] += [answer["score"] for answer in one["answers"]]
@@ -108,6 +116,7 @@ def _report(options, scores, kl) -> dict:
         "date": date.today().isoformat(),
         "text": options.text.name,
         "length": options.length,
+        "kept": "down" if options.keep_down else None,
         "questions": len(pairs),
         "score_bfloat16": statistics.mean(scores["bfloat16"]),
         "score_fp8": statistics.mean(scores["fp8"]),
