@@ -2,8 +2,9 @@
 
 Run: python -P tests/bench/valid.py CORPORA OUT.json --model NAME [--runs 200] [--seed 0]
 
-Each run reviews a few functions with the model's own opinion (`--deep`) at a temperature up to 2,
-where a small model writes nonsense, and writes JSON, SARIF and Markdown at once. JSON and SARIF are
+Each run reviews a file to which two defects were added, with the model's explanations and its own
+opinion (`--deep`), at a temperature up to 2, where a small model writes nonsense, and writes JSON,
+SARIF and Markdown at once. JSON and SARIF are
 held against their schemas, every quote against the file, and the exit code against what it means.
 """
 
@@ -24,8 +25,9 @@ ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(Path(__file__).parent))
 from corpora import fetch  # noqa: E402
 
-# Stretches of requests 2.31.0 that the model is asked about, one a run.
+# Files of requests 2.31.0, one a run, and what is added to them.
 FILES = ("hooks.py", "structures.py", "status_codes.py", "packages.py", "certs.py")
+DEFECTS = "\n\ndef load(text, seen=[]):\n    seen.append(text)\n    return eval(text)\n"
 
 
 def problems(folder: Path, name: str, code: int, schema: Path) -> list[str]:
@@ -74,7 +76,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as made:
             folder = Path(made)
             (folder / "code").mkdir()
-            (folder / "code" / name).write_text((root / name).read_text())
+            (folder / "code" / name).write_text((root / name).read_text() + DEFECTS)
             began = time.monotonic()
             done = subprocess.run(
                 ["longctx", "review", "code", "--deep", "--model", options.model, "--quiet",

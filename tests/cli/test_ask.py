@@ -1,6 +1,9 @@
 import json
+from dataclasses import replace
 
 import pytest
+
+from longctx.runtime.catalog import DEFAULT
 
 LAW = "The court sits in Ulm.\nAn appeal is lodged within 30 days [not a tag] :smile: of it.\n"
 
@@ -74,6 +77,16 @@ def test_the_chance_that_it_is_there_decides_before_anything_is_written(run, law
     found = json.loads(run(*argv, "--least", "0.4").out)
     assert (found["chances"], found["usage"]["questions"]) == ({"before": 0.3}, 1)
     assert (found["text"], found["counts"]["parts_with_an_answer"]) == ("Not in the text.", 0)
+
+
+def test_a_model_whose_chances_were_measured_decides_without_being_told(run, law, monkeypatch):
+    measured = replace(DEFAULT, name="scripted", least=0.5)
+    monkeypatch.setattr("longctx.runtime.catalog.ENTRIES", (measured,))
+    law.yes = 0.3
+    argv = ("ask", "law.txt", "-q", "How long?", "--format", "json")
+    assert json.loads(run(*argv).out)["text"] == "Not in the text."
+    found = json.loads(run(*argv, "--least", "0").out)
+    assert (found["text"][:14], found["chances"]) == ("Within 30 days", {})
 
 
 def test_what_the_text_does_not_have_is_named(run, law):
