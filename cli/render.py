@@ -139,8 +139,13 @@ def span_fields(span: Span) -> dict[str, Any]:
 
 
 def counted(counts: Mapping[str, int]) -> str:
-    """The counts in words: `files 3, findings 0`."""
-    return ", ".join(f"{name.replace('_', ' ')} {value:,}" for name, value in counts.items())
+    """The counts in words, `files 3, findings 0`, without those that say nothing."""
+    return ", ".join(
+        f"{name.replace('_', ' ')} {value:,}"
+        for name, value in counts.items()
+        if not (name.startswith("parts") and counts.get("parts") == 1)
+        and (name, value) != ("quotes_not_found", 0)
+    )
 
 
 def citation_as_text(citation: Citation) -> str:

@@ -21,8 +21,6 @@ Within 30 days [not a tag] :smile:.
 
 Sources
     law.txt:2: "An appeal is lodged within 30 days [not a tag] :smile: of it."
-
-(parts 1, parts with an answer 1, quotes not found 0)
 """
 MARKDOWN = """\
 Within 30 days [not a tag] :smile:.
@@ -31,8 +29,6 @@ Within 30 days [not a tag] :smile:.
 
 > An appeal is lodged within 30 days [not a tag] :smile: of it.
 > (`law.txt:2`)
-
-*parts 1, parts with an answer 1, quotes not found 0*
 """
 
 

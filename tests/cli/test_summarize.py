@@ -5,7 +5,7 @@ notes.md:1-3
     Milk is to be bought.
     notes.md:3: "Buy milk before the shop shuts."
 
-(documents 1, parts 1, parts summarized 1)
+(documents 1)
 """
 
 
