@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from bisect import bisect_right
 from dataclasses import dataclass
@@ -11,6 +12,8 @@ from pathlib import Path
 
 # What a Document may be counted in.
 UNITS = ("line", "page", "chapter", "cell", "sheet", "slide", "message")
+
+_COPIED_IN = re.compile(r"(?:^|/)_?(?:vendor|vendored|third_party|node_modules)/|\.min\.\w+$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +80,11 @@ class Document:
         """The offset of the first character of every line."""
         lengths = map(len, self.text.split("\n")[:-1])
         return [0, *(end + number for number, end in enumerate(accumulate(lengths), 1))]
+
+    @property
+    def is_copied_in(self) -> bool:
+        """Whether it is code of others, which nobody mends where it was copied to."""
+        return _COPIED_IN.search(self.name) is not None
 
     @property
     def num_lines(self) -> int:

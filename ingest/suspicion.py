@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -36,10 +35,6 @@ _IN_TESTS = frozenset(
 )
 
 
-# Code of others that was copied in: whoever asks cannot mend it there.
-_COPIED_IN = re.compile(r"(?:^|/)_?(?:vendor|vendored|third_party|node_modules)/|\.min\.\w+$")
-
-
 @dataclass(frozen=True, slots=True)
 class Suspicion:
     """One place: its kind (a key of RULES), the Span, what the code there does, related Spans."""
@@ -68,7 +63,7 @@ def suspicions(documents: Iterable[Document]) -> Suspicions:
 
     What was copied in from elsewhere is not looked at.
     """
-    documents = tuple(one for one in documents if not _COPIED_IN.search(one.name))
+    documents = tuple(one for one in documents if not one.is_copied_in)
     python = [file for one in documents if (file := python_file(one)) is not None]
     known, imports = names_of(python), _imports(python)
     found = [one for file in python for one in _of_python(file, known, imports)]

@@ -41,7 +41,7 @@ _NO_CHECK = re.compile(
 def syntax(document: Document) -> list[Found] | None:
     """Kind, place and explanation of each Suspicion; None if the language is not parsed."""
     language = language_of(document.name)
-    if language is None or language.name == "python" or ".min." in document.name:
+    if language is None or language.name == "python":
         return None
     tree = syntax_tree(document)
     if tree is None:

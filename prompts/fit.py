@@ -24,7 +24,7 @@ _NEIGHBOUR_SHARE = 0.25
 
 _TEST = re.compile(r"(?:^|/)(?:tests?|testing|specs?|__tests__)/|(?:^|/)(?:test_|conftest\.)")
 _TEST_NAME = re.compile(r"(?:_test|_spec|\.test|\.spec)\.\w+$")
-_DATA = re.compile(r"(?:^|/)(?:vendor|third_party|node_modules|dist)/|\.min\.\w+$")
+_BUILT = re.compile(r"(?:^|/)dist/")
 _CONTENTS_LINE = re.compile(r"\.{3} ?\w+$", re.M)
 _SOURCE, _TESTS, _OTHER = "source", "tests", "data"
 _ORDER = (_SOURCE, _TESTS, _OTHER)
@@ -158,7 +158,7 @@ def _ranking(documents: Sequence[Document], focused: set[int], question: str) ->
 
 def _role(document: Document) -> str:
     """Whether a Document is source, a test, or data."""
-    if document.kind == "data" or _DATA.search(document.name):
+    if document.kind == "data" or document.is_copied_in or _BUILT.search(document.name):
         return _OTHER
     name = PurePosixPath(document.name).name
     return _TESTS if _TEST.search(document.name) or _TEST_NAME.search(name) else _SOURCE

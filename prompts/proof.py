@@ -70,7 +70,7 @@ def prove(answer: str, question: str, pack: Pack, *, most: int = 3) -> Proof:
     for claim in claims:
         both = zip(relevance(texts, claim), of_question, strict=True)
         scores = [_ANSWER_WEIGHT * of_claim + other for of_claim, other in both]
-        order = _best(scores, passages, _named(claim, pack))[:most]
+        order = _best(scores, passages, texts, _named(claim, pack))[:most]
         near = [index for index in order if scores[index] >= _NEAR_BEST * scores[order[0]]]
         told = set(words(claim))
         shared = len(told & {word for index in order[:1] for word in words(texts[index])})
@@ -79,19 +79,29 @@ def prove(answer: str, question: str, pack: Pack, *, most: int = 3) -> Proof:
             chosen += near
         elif shared >= _LEAST_OF_SEVERAL * len(told):
             chosen += order[:1]
-    quotes = [_quoted(passages[index], pack) for index in chosen]
-    found = {one.quote: one for one in quotes if one is not None}
+    found: dict[str, Citation] = {}
+    for index in chosen:
+        if (quoted := _quoted(passages[index], pack)) is not None:
+            found.setdefault(quoted.quote, quoted)
     return Proof(tuple(found.values()), best)
 
 
-def _best(scores: Sequence[float], passages: Sequence[_Passage], named: set[str]) -> list[int]:
-    """The passages that share words, the best first; only those of the Documents that are named."""
+def _best(
+    scores: Sequence[float], passages: Sequence[_Passage], texts: Sequence[str], named: set[str]
+) -> list[int]:
+    """The passages that share words, the best first; only those of the Documents that are named.
+
+    Of passages that say the same the first stands for all.
+    """
     order = [
         index
         for index, passage in enumerate(passages)
         if scores[index] > 0 and (not named or passage.name in named)
     ]
-    return sorted(order, key=lambda index: -scores[index])
+    first: dict[str, int] = {}
+    for index in sorted(order, key=lambda index: -scores[index]):
+        first.setdefault(texts[index], index)
+    return list(first.values())
 
 
 def _quoted(passage: _Passage, pack: Pack) -> Citation | None:
@@ -122,9 +132,12 @@ def missing(answer: str, question: str, packs: Sequence[Pack]) -> tuple[str, ...
 
 def _passages(pack: Pack) -> Iterator[_Passage]:
     """The sentences of the Pack's Documents, long ones taken by lines."""
-    for part in pack.parts:
-        for start, end in sentences(pack.text[part.start : part.end]):
-            for first, last in _lines(pack.text, part.start + start, part.start + end):
+    # the mark that a Document begins with is no part of its first sentence
+    begins = {run.part: run.start for run in reversed(pack.runs)}
+    for number, begin in sorted(begins.items()):
+        part = pack.parts[number]
+        for start, end in sentences(pack.text[begin : part.end]):
+            for first, last in _lines(pack.text, begin + start, begin + end):
                 yield _Passage(part.document.name, first, last)
 
 

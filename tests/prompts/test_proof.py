@@ -42,6 +42,8 @@ def test_the_same_sentence_twice_is_one_proof_and_no_more_than_asked_come():
         "The fee is 30 euros now.",
     ]
     assert len(quotes("The fee is 30 euros.", "How much?", packed(text), most=1)) == 1
+    found = prove("The fee is 30 euros.", "How much?", packed(text))
+    assert str(found.citations[0].span) == "0.txt:1"
 
 
 def test_each_sentence_of_an_answer_has_its_proof():

@@ -1,7 +1,5 @@
 """Keys and values on the host, in Triton's interpreter on a CPU, against those on the device."""
 
-from dataclasses import replace
-
 import pytest
 import torch
 
@@ -16,6 +14,7 @@ from longctx.runtime.device_reader import DeviceReader
 from longctx.runtime.device_weights import to_device
 from longctx.runtime.host_reader import HostReader
 from longctx.runtime.numerics import choose_numerics
+from longctx.runtime.sight import ANSWER_KEYS, ANSWER_MASS, DENSE_BELOW
 from longctx.runtime.weights import open_weights
 
 NUMBERS = DualChunk(384, 128, 200)
@@ -126,4 +125,5 @@ def test_where_the_device_is_too_small_it_is_said_and_the_host_is_taken(
     assert [notice.startswith("so answers see 16,384 keys") for notice in notices[1:]] == (
         [] if chooses else [True]
     )
-    assert reader.decode_rule == (LITTLE if chooses else replace(reader.decode_rule))
+    usual = BlockRule(ANSWER_KEYS, ANSWER_MASS, dense_below=DENSE_BELOW)
+    assert reader.decode_rule == (LITTLE if chooses else usual)
