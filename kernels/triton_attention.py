@@ -22,7 +22,7 @@ from longctx.kernels.eight_bits import Eight
 from longctx.kernels.flash import BLOCK, TILE
 from longctx.kernels.triton_eight import bias_scores, bias_terms, whole_keys
 from longctx.kernels.triton_merge import merge
-from longctx.kernels.triton_tuning import tuned
+from longctx.kernels.triton_tuning import allow_descriptors, tuned
 from longctx.kernels.turns import RANGES, Turns
 
 LOG2_E = 1.4426950408889634
@@ -75,8 +75,7 @@ def attend(
     out = torch.empty((splits, *q.shape), dtype=dtype, device=q.device)
     lse = torch.empty((splits, num_tokens, num_heads), device=q.device)
     tiles, tile_rows = num_tiles(num_tokens), min(num_tokens, TILE) * group
-    # where programs describe their tiles to the copy engine
-    triton.set_allocator(lambda size, alignment, stream: q.new_empty(size, dtype=torch.int8))
+    allow_descriptors(q.device)
     _attend(
         lambda given: (tiles * triton.cdiv(tile_rows, given["ROWS"]), keys.shape[0], splits),
         q=q,
@@ -249,7 +248,7 @@ def _attend(
             end = before
         left, right = tl.maximum(begin, mine), tl.minimum(end, mine_end)
         if left < right:
-            own, other = _turned(q, cos, sin, part * num_tokens + token, mask, scale, HALF)
+            own, other = turned_rows(q, cos, sin, part * num_tokens + token, mask, scale, HALF)
             turned = own.to(q.dtype.element_ty)
             if apart:
                 term, swapped = bias_terms(own, other, bias, HALF)
@@ -271,12 +270,12 @@ def _attend(
                     if EIGHT:
                         k = whole_keys(k, k_scale, bias, block_cos, block_sin, block, HALF, KEYS)
                     scores = tl.dot(turned, k.to(turned.dtype), input_precision="ieee")
-                acc, peak, total = _absorb(acc, peak, total, scores, v, v_scale, EIGHT)
+                acc, peak, total = absorb(acc, peak, total, scores, v, v_scale, EIGHT)
         begin = end
 
     if split == SPLITS - 1:
         # the tile's own keys, which lie in the last range
-        own, other = _turned(q, cos, sin, (RANGES - 1) * num_tokens + token, mask, scale, HALF)
+        own, other = turned_rows(q, cos, sin, (RANGES - 1) * num_tokens + token, mask, scale, HALF)
         turned = own.to(q.dtype.element_ty)
         if apart:
             term, swapped = bias_terms(own, other, bias, HALF)
@@ -303,7 +302,7 @@ def _attend(
             # a row past the end sees what the last one sees, so that it has something to divide by
             seen = key[None, :] <= tl.minimum(position, last - 1)[:, None]
             scores = tl.where(seen, scores, float("-inf"))
-            acc, peak, total = _absorb(acc, peak, total, scores, v, v_scale, EIGHT)
+            acc, peak, total = absorb(acc, peak, total, scores, v, v_scale, EIGHT)
 
     # a share of no keys: its sum of zero shows in the log only
     total = tl.where(total > 0, total, 1.0)
@@ -314,7 +313,7 @@ def _attend(
 
 
 @triton.jit
-def _turned(q, cos, sin, turn, mask, scale, HALF: tl.constexpr):
+def turned_rows(q, cos, sin, turn, mask, scale, HALF: tl.constexpr):
     """The queries rotated and scaled, and the same with their halves exchanged, float32.
 
     They are read anew each time, since no register is to spare.
@@ -330,7 +329,7 @@ def _turned(q, cos, sin, turn, mask, scale, HALF: tl.constexpr):
 
 
 @triton.jit
-def _absorb(acc, peak, total, scores, v, v_scale, SCALED: tl.constexpr):
+def absorb(acc, peak, total, scores, v, v_scale, SCALED: tl.constexpr):
     """The running softmax with one more tile of keys in it, each value times its scale."""
     higher = tl.maximum(peak, tl.max(scores, 1))
     weights = tl.exp2(scores - higher[:, None])

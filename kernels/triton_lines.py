@@ -16,8 +16,9 @@ from torch import Tensor
 
 from longctx.kernels.eight_bits import Eight
 from longctx.kernels.flash import BLOCK, TILE
-from longctx.kernels.triton_attention import LN_2, LOG2_E, _turned
+from longctx.kernels.triton_attention import LN_2, LOG2_E, turned_rows
 from longctx.kernels.triton_eight import whole_keys
+from longctx.kernels.triton_tuning import allow_descriptors
 from longctx.kernels.turns import RANGES, Turns
 from longctx.kernels.vertical_slash import VerticalSlashRule
 
@@ -57,8 +58,7 @@ def estimate(
     columns = torch.empty((num_heads, end), device=q.device)
     diagonals = torch.zeros((num_heads, end), device=q.device)
     tables = key_tables(keys, turns, eight)
-    # where programs describe their tiles to the copy engine
-    triton.set_allocator(lambda size, alignment, stream: q.new_empty(size, dtype=torch.int8))
+    allow_descriptors(q.device)
     # first the logs of the sums of every row, run by run, then the sums of what is left of each
     for known in (False, True):
         _sum_lines[(runs, num_heads)](
@@ -205,7 +205,7 @@ def _sum_lines(
             end = tl.load(bounds + part)
         left, right = tl.maximum(begin, run), tl.minimum(end, run + RUN)
         if left < right:
-            own, _ = _turned(rows, cos, sin, part * num_last + row, mask, scale, HALF)
+            own, _ = turned_rows(rows, cos, sin, part * num_last + row, mask, scale, HALF)
             turned = own.to(q.dtype.element_ty)
             for step in range(left, right, KEYS):
                 key = step + in_tile

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import torch
 import triton
 
 Fits = Callable[[Mapping[str, Any], Mapping[str, Any]], bool]
@@ -18,6 +19,13 @@ Fits = Callable[[Mapping[str, Any], Mapping[str, Any]], bool]
 def interpreted() -> bool:
     """Returns whether kernels run in Triton's interpreter (TRITON_INTERPRET=1)."""
     return bool(triton.knobs.runtime.interpret)
+
+
+def allow_descriptors(device: torch.device) -> None:
+    """Give programs memory on `device` to describe their tiles to the copy engine in."""
+    triton.set_allocator(
+        lambda size, alignment, stream: torch.empty(size, dtype=torch.int8, device=device)
+    )
 
 
 def tuned(

@@ -15,10 +15,10 @@ from torch import Tensor
 from longctx.kernels.eight_bits import Eight
 from longctx.kernels.flash import BLOCK, TILE
 from longctx.kernels.library_attention import attend_densely, has_library
-from longctx.kernels.triton_attention import LOG2_E, _absorb, _turned, attend
+from longctx.kernels.triton_attention import LOG2_E, absorb, attend, turned_rows
 from longctx.kernels.triton_eight import whole_columns, whole_keys
 from longctx.kernels.triton_lines import Lines, choose_lines, estimate, key_tables
-from longctx.kernels.triton_tuning import tuned
+from longctx.kernels.triton_tuning import allow_descriptors, tuned
 from longctx.kernels.turns import RANGES, Turns
 from longctx.kernels.vertical_slash import VerticalSlashRule
 
@@ -78,8 +78,7 @@ def attend_kept(
     assert keys.stride() == values.stride() and keys.stride(1) == head_dim, "so do a head's tokens"
     out = torch.empty(q.shape, dtype=q.dtype, device=q.device)
     key_scales, bias, cos, sin = key_tables(keys, turns, eight)
-    # where programs describe their tiles to the copy engine
-    triton.set_allocator(lambda size, alignment, stream: q.new_empty(size, dtype=torch.int8))
+    allow_descriptors(q.device)
     _attend_lines(
         lambda given: (num_tokens // given["ROWS"], num_heads),
         q=q,
@@ -196,7 +195,7 @@ def _attend_lines(
     peak = tl.full([ROWS], float("-inf"), tl.float32)
     total = tl.zeros([ROWS], tl.float32)
     # the tile's own keys first: every row sees itself, whatever it sees of the columns
-    own, _ = _turned(rows, cos, sin, (RANGES - 1) * num_tokens + token, mask, scale, HALF)
+    own, _ = turned_rows(rows, cos, sin, (RANGES - 1) * num_tokens + token, mask, scale, HALF)
     turned = own.to(q.dtype.element_ty)
     for step in range(tile_start, last, KEYS):
         key = step + in_tile
@@ -209,7 +208,7 @@ def _attend_lines(
             v = v.to(turned.dtype)
         scores = tl.dot(turned, k.to(turned.dtype), input_precision="ieee")
         scores = tl.where(key[None, :] <= position[:, None], scores, float("-inf"))
-        acc, peak, total = _absorb(acc, peak, total, scores, v, v_scale, EIGHT)
+        acc, peak, total = absorb(acc, peak, total, scores, v, v_scale, EIGHT)
 
     here = tile_start // KEYS
     # the first of the list may lie before the first Block of all
@@ -222,7 +221,7 @@ def _attend_lines(
         end = tl.load(farther + here - border)
         last_column = tl.load(column_ends + head * RANGES + part)
         if (first < end) | (first_column < last_column):
-            own, _ = _turned(rows, cos, sin, part * num_tokens + token, mask, scale, HALF)
+            own, _ = turned_rows(rows, cos, sin, part * num_tokens + token, mask, scale, HALF)
             turned = own.to(q.dtype.element_ty)
             for step in range(first, end):
                 block = here - tl.load(back + step)
@@ -235,7 +234,7 @@ def _attend_lines(
                     k = whole_keys(k, k_scale, bias, block_cos, block_sin, block, HALF, KEYS)
                     v = v.to(turned.dtype)
                 scores = tl.dot(turned, k.to(turned.dtype), input_precision="ieee")
-                acc, peak, total = _absorb(acc, peak, total, scores, v, v_scale, EIGHT)
+                acc, peak, total = absorb(acc, peak, total, scores, v, v_scale, EIGHT)
             for step in tl.range(first_column, last_column, KEYS, num_stages=column_stages):
                 there = step + in_tile < last_column
                 key = tl.load(columns + step + in_tile, mask=there, other=written)
@@ -253,7 +252,7 @@ def _attend_lines(
                     v = v.to(turned.dtype)
                 scores = tl.dot(turned, k.to(turned.dtype), input_precision="ieee")
                 scores = tl.where(seen[None, :], scores, float("-inf"))
-                acc, peak, total = _absorb(acc, peak, total, scores, v, v_scale, EIGHT)
+                acc, peak, total = absorb(acc, peak, total, scores, v, v_scale, EIGHT)
         first, first_column = end, last_column
 
     at = (token.to(tl.int64) * tl.num_programs(1) + head) * wide

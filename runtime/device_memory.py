@@ -5,6 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 from longctx.kernels.flash import BLOCK, TILE
+from longctx.kernels.library_attention import ROWS_AT_ONCE
 from longctx.kernels.triton_attention import num_tiles
 from longctx.runtime.config import ModelConfig
 from longctx.runtime.device_reader import MLP_ROWS, STEP_SIZE
@@ -30,25 +31,22 @@ def find_place(
     Raises:
         OutOfMemory: there is none.
     """
-    planned = {
-        Place.whole: planned_bytes(config, capacity, fp8=fp8),
-        Place.eight: planned_bytes(config, capacity, fp8=fp8, kv8=True),
-        Place.host: host_bytes(config, capacity, near, fp8=fp8),
-    }
-    for place, needed in planned.items():
-        if sum(needed) <= free and place is not Place.host:
-            return place
+    if sum(planned_bytes(config, capacity, fp8=fp8)) <= free:
+        return Place.whole
+    weights, cache, temporaries = planned_bytes(config, capacity, fp8=fp8, kv8=True)
+    if weights + cache + temporaries <= free:
+        return Place.eight
+    beside_host = sum(host_bytes(config, capacity, near, fp8=fp8))
     # pinned memory is taken in powers of two, for the keys and for the values of each layer
     one = 2 * config.num_kv_heads * config.head_dim * capacity
     on_host = 2 * config.num_layers * (1 << (one - 1).bit_length())
-    if sum(planned[Place.host]) <= free and on_host <= available_bytes():
+    if beside_host <= free and on_host <= available_bytes():
         return Place.host
-    weights, cache, _ = planned[Place.eight]
     raise OutOfMemory(
-        f"the run would hold {gib(sum(planned[Place.eight]))} on the GPU (weights {gib(weights)}, "
-        f"cache in 8 bits {gib(cache)}); {gib(free)} are free there. With keys and values on the "
-        f"host it would hold {gib(sum(planned[Place.host]))} there and {gib(on_host)} on the host, "
-        f"of which {gib(available_bytes())} are free",
+        f"the run would hold {gib(weights + cache + temporaries)} on the GPU (weights "
+        f"{gib(weights)}, cache in 8 bits {gib(cache)}); {gib(free)} are free there. With keys and "
+        f"values on the host it would hold {gib(beside_host)} there and {gib(on_host)} on the "
+        f"host, of which {gib(available_bytes())} are free",
         "read less (--window N, --fit, --split) or a smaller model (--model NAME)",
     )
 
@@ -75,6 +73,8 @@ def planned_bytes(
         + 2 * 4 * num_tiles(step) * config.num_heads * past
         + 4 * num_tiles(step) * config.num_kv_heads * past
         + 4 * 8 * step * config.head_dim
+        # queries turned for one range, and in float32 what is merged from all
+        + 16 * min(step, ROWS_AT_ONCE) * heads
     )
     return weights, cache, temporaries
 
