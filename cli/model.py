@@ -139,14 +139,17 @@ class Model:
         )
 
     def plan(self, num_tokens: int) -> MemoryPlan | None:
-        """The memory to read and write `num_tokens`; None for a foreign architecture."""
+        """The memory to read and write `num_tokens`.
+
+        None for a foreign architecture, and on a GPU, which is asked when the Engine is loaded.
+        """
         from longctx.runtime.config import foreign_reason, load_config
         from longctx.runtime.engine import STEP_SIZE
         from longctx.runtime.extension import extend
         from longctx.runtime.memory import plan_memory
         from longctx.runtime.numerics import choose_numerics
 
-        if foreign_reason(self.directory) is not None:
+        if self.options.device is not Device.cpu or foreign_reason(self.directory) is not None:
             return None
         return plan_memory(
             extend(load_config(self.directory), self.options.extend.value, self.window),
@@ -162,7 +165,7 @@ class Model:
         Raises:
             OutOfMemory: they do not fit this machine.
         """
-        memory = self.plan(num_tokens) if self.options.device is Device.cpu else None
+        memory = self.plan(num_tokens)
         if memory is not None:
             memory.check()
         return self._engine(num_tokens, on_notice)

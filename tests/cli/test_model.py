@@ -4,6 +4,10 @@ import json
 
 import pytest
 
+from longctx.cli.model import Model
+from longctx.cli.options import Device, ModelOptions, Numerics
+from longctx.runtime.errors import ModelError
+
 
 @pytest.fixture
 def tiny(tiny_model_dir, tmp_path, monkeypatch):
@@ -126,3 +130,17 @@ def test_keys_and_values_in_8_bits_are_planned_for_and_answer(run, tiny_model_di
     code, out, err = run("ask", "a.txt", "-q", "Who came?", "--model", tiny, "--kv8")
     assert (code, out) == (5, "")
     assert "--kv8 is for activations in bfloat16" in err and "leave out --kv8" in err
+
+
+@pytest.mark.parametrize("numerics", ["auto", "fp8"])
+def test_the_memory_of_the_machine_is_not_planned_for_a_gpu(tiny_model_dir, numerics):
+    def opened(device):
+        options = ModelOptions(numerics=Numerics(numerics), device=device)
+        return Model("tiny", tiny_model_dir("qwen2"), 512, options)
+
+    assert opened(Device.cuda).plan(64) is None
+    if numerics == "fp8":
+        with pytest.raises(ModelError, match="'fp8' is for a GPU"):
+            opened(Device.cpu).plan(64)
+    else:
+        assert opened(Device.cpu).plan(64).peak_bytes > 0
