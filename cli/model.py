@@ -173,7 +173,7 @@ class Model:
     def _engine(
         self, num_tokens: int, on_notice: Callable[[str], None] = lambda text: None
     ) -> Engine:
-        from longctx.runtime.engine import load_engine
+        from longctx.runtime.loading import load_engine
 
         return load_engine(
             self.directory,

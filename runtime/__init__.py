@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from longctx.runtime.chat import chat_prompt
-    from longctx.runtime.engine import Engine, load_engine
+    from longctx.runtime.engine import Engine
+    from longctx.runtime.loading import load_engine
     from longctx.runtime.prefix_store import PrefixStore
     from longctx.runtime.sampling import Sampling
     from longctx.runtime.tokenizer import Tokenizer
@@ -19,7 +20,7 @@ _MODULES = {
     "Sampling": "sampling",
     "Tokenizer": "tokenizer",
     "chat_prompt": "chat",
-    "load_engine": "engine",
+    "load_engine": "loading",
 }
 
 __all__ = ["Engine", "PrefixStore", "Sampling", "Tokenizer", "chat_prompt", "load_engine"]

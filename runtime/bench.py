@@ -76,7 +76,7 @@ def measure(setting: Setting) -> Measured:
     """
     import torch
 
-    from longctx.runtime.engine import load_engine
+    from longctx.runtime.loading import load_engine
     from longctx.runtime.memory import peak_bytes
     from longctx.runtime.tokenizer import Tokenizer
 

@@ -1,4 +1,4 @@
-"""The Engine of a model on a GPU: what of its Sight the kernels have, and where all of it fits."""
+"""The Reader of a model on a GPU: what of its Sight the kernels have, and where all of it fits."""
 
 from __future__ import annotations
 
@@ -14,9 +14,8 @@ from longctx.kernels.triton_fp8 import has_fp8_products
 from longctx.runtime.config import ModelConfig
 from longctx.runtime.decoder import build_decoder
 from longctx.runtime.device_memory import Place, find_place
-from longctx.runtime.device_reader import STEP_SIZE, DeviceReader, DeviceRule
+from longctx.runtime.device_reader import DeviceReader, DeviceRule
 from longctx.runtime.device_weights import to_device
-from longctx.runtime.engine import Engine
 from longctx.runtime.errors import ModelError
 from longctx.runtime.extension import extend
 from longctx.runtime.host_cache import near_keys
@@ -55,7 +54,8 @@ def load_device_reader(
     Raises:
         OutOfMemory: they do not fit anywhere.
     """
-    numerics = Numerics("bfloat16", torch.bfloat16, "as read", "what the GPU multiplies fast")
+    name = "fp8" if fp8 else "bfloat16"
+    numerics = Numerics(name, torch.bfloat16, "as read", "what the GPU multiplies fast")
     decoder = build_decoder(config, weights, numerics, rule=rule)
     free, _ = torch.cuda.mem_get_info()
     answers = decode_rule or BlockRule(ANSWER_KEYS, ANSWER_MASS, dense_below=DENSE_BELOW)
@@ -73,16 +73,15 @@ def load_device_reader(
     return kind(
         config,
         placed,
-        numerics,
+        replace(numerics, kv8=kv8),
         capacity,
         reach=decoder.reach,
         rule=rule,
         decode_rule=decode_rule,
-        kv8=kv8,
     )
 
 
-def load_device_engine(
+def open_device_reader(
     config: ModelConfig,
     directory: Path,
     device: torch.device,
@@ -92,8 +91,8 @@ def load_device_engine(
     on_notice: Callable[[str], None],
     *,
     kv8: bool = False,
-) -> Engine:
-    """Returns an Engine whose Reader is on `device`.
+) -> DeviceReader:
+    """Returns a Reader of the model in `directory` that is on `device`.
 
     Raises:
         ModelError: numerics or a `sight` that the kernels do not have.
@@ -119,7 +118,6 @@ def load_device_engine(
                 "fidelity, stand_ins and early_layers are not for a GPU", "leave them out"
             )
     weights = open_weights(directory)
-    reader = load_device_reader(
+    return load_device_reader(
         config, weights, device, capacity, rule, on_notice, decode_rule=one_rule, fp8=fp8, kv8=kv8
     )
-    return Engine(reader, STEP_SIZE)

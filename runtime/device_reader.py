@@ -7,9 +7,10 @@ graph, so that its hundreds of small launches cost one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
+import triton
 from torch import Tensor
 
 from longctx.kernels.blocks import BlockRule
@@ -28,6 +29,7 @@ from longctx.runtime.config import ModelConfig
 from longctx.runtime.device_weights import DeviceWeights, Layer
 from longctx.runtime.kv_cache import KVCache
 from longctx.runtime.numerics import Numerics
+from longctx.runtime.prefix_settings import settings_of
 from longctx.runtime.replay import Replay
 
 DeviceRule = BlockRule | VerticalSlashRule
@@ -55,13 +57,11 @@ class DeviceReader:
         reach: DualChunk | Plain,
         rule: DeviceRule | None = None,
         decode_rule: BlockRule | None = None,
-        kv8: bool = False,
     ) -> None:
         """Take the memory for `capacity` tokens; numbers are those of `weights`.
 
-        Without a `rule` prompts attend to everything, without a `decode_rule` answers do.
-
-        With `kv8` keys and values are kept in 8 bits, and `weights` hold the keys' bias apart.
+        Without a `rule` prompts attend to everything, without a `decode_rule` answers do. Where
+        `numerics` say that keys and values are in 8 bits, `weights` hold the keys' bias apart.
         """
         self.config, self.weights, self.numerics = config, weights, numerics
         self.capacity, self.reach = capacity, reach
@@ -70,15 +70,25 @@ class DeviceReader:
         self.grid = GRID if isinstance(rule, VerticalSlashRule) else TILE if rule else 1
         # tokens of an answer are replayed one by one
         self.most_rows = 1
-        self.cache = self._make_cache(kv8)
         frequencies = inverse_frequencies(config.head_dim, config.rope_theta, config.rope_scaling)
         self._frequencies = frequencies.to(self.device)
-        self._eights = [self._eight(layer) if kv8 else None for layer in weights.layers]
+        eights = [self._eight(layer) for layer in weights.layers] if numerics.kv8 else []
+        self._eights: Sequence[Eight | None] = eights or [None] * config.num_layers
+        self.cache = self._make_cache(eights)
         self._processors = 4
         if self.device.type == "cuda":
             properties = torch.cuda.get_device_properties(self.device)
             self._processors = properties.multi_processor_count
         self._replay: Replay | None = None
+
+    @property
+    def settings(self) -> str:
+        """What its keys and values depend on beside the weights and the token ids."""
+        where = "Triton's interpreter"
+        if self.device.type == "cuda":
+            where = torch.cuda.get_device_name(self.device)
+        where += f", Triton {triton.__version__}"
+        return settings_of(self.config, self.reach, self.rule, self.numerics, where)
 
     def read(self, token_ids: Tensor, on_part: Callable[[float], None], *, dense: bool) -> Tensor:
         """Returns float32 logits [V] after the last of `token_ids` [T], and remembers them."""
@@ -168,10 +178,10 @@ class DeviceReader:
             v = v.contiguous()
         return q, k, v
 
-    def _make_cache(self, kv8: bool) -> KVCache:
+    def _make_cache(self, eights: Sequence[Eight]) -> KVCache:
         with torch.device(self.device):
-            dtype = torch.int8 if kv8 else self.weights.embedding.dtype
-            return KVCache(self.config, self.capacity, dtype)
+            dtype = self.weights.embedding.dtype
+            return KVCache(self.config, self.capacity, dtype, eights=eights)
 
     def _enter(self, index: int, turns: Turns) -> tuple[Tensor, Tensor]:
         """Returns keys and values of a layer on the device, with those before the rows in place."""

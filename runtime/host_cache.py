@@ -65,6 +65,12 @@ class HostCache(KVCache):
         stage, host = self.stages[layer % 2], (self.keys[layer], self.values[layer])
         self._copy(stage, host, start, end)
 
+    def runs(self, start: int, end: int) -> list[Tensor]:
+        """Returns the same once the last rows have come to the host."""
+        if self._copies is not None:
+            self._copies.synchronize()
+        return super().runs(start, end)
+
     def settle(self, length: int) -> None:
         """See to it that the near copies hold the tile that the token at `length` is of."""
         if length == self._near_length:

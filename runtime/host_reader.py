@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from torch import Tensor
 
 from longctx.kernels.blocks import BlockRule
+from longctx.kernels.eight_bits import Eight
 from longctx.kernels.triton_attention import attend
 from longctx.kernels.triton_layer import store
 from longctx.kernels.triton_selection import choose_for_one, write_means
@@ -33,8 +35,8 @@ class HostReader(DeviceReader):
         self.cache.wrote(self.cache.length)
         return found
 
-    def _make_cache(self, kv8: bool) -> KVCache:
-        assert self.decode_rule is not None and not kv8, "what has no place here"
+    def _make_cache(self, eights: Sequence[Eight]) -> KVCache:
+        assert self.decode_rule is not None and not eights, "what has no place here"
         rule = self.decode_rule
         dtype = self.weights.embedding.dtype
         return HostCache(self.config, self.capacity, dtype, self.device, near_keys(rule))

@@ -82,10 +82,10 @@ class KVCache:
         keys, values = self.keys[layer][:, :end], self.values[layer][:, :end]
         return coded(keys, values, self.eights[layer]) if self.eights else (keys, values)
 
-    def buffers(self, start: int, end: int) -> list[memoryview]:
-        """Returns the memory of the tokens [start, end) and of the Blocks that end in them.
+    def runs(self, start: int, end: int) -> list[Tensor]:
+        """Returns the tokens [start, end) and the Blocks that end in them, run by run, in place.
 
-        The order is always the same: what is written from these buffers can be read into them.
+        The order is always the same: what is written from these runs can be read into them.
         """
         runs = [group[start:end] for tensor in (*self.keys, *self.values) for group in tensor]
         blocks = slice(start // BLOCK, end // BLOCK)
@@ -94,7 +94,7 @@ class KVCache:
             tensor for eight in self.eights for tensor in (eight.key_scales, eight.value_scales)
         ]
         runs += [group[start:end] for tensor in scales for group in tensor]
-        return [memoryview(run.view(torch.uint8).numpy()).cast("B") for run in runs if len(run)]
+        return [run for run in runs if len(run)]
 
     def truncate(self, length: int) -> None:
         """Forget the tokens from position `length` on."""

@@ -16,8 +16,9 @@ Decoding = Literal["as read", "stored", "narrow", "int8", "int4"]
 """The weights that a decoded token meets: those of the prompt, those of the file, or `narrow`
 ones: in 4 bits where the model was published so and else in 8, all in 8, or all in 4."""
 
-Reading = Literal["stored", "bytes", "narrow"]
-"""The weights that prompts meet: those of the file, all in 8 bits, or those that answers meet."""
+Reading = Literal["stored", "bytes", "narrow", "fp8"]
+"""The weights that prompts meet: those of the file, all in 8 bits, those that answers meet, or on a
+GPU 8-bit floats."""
 
 _DECODING: dict[str, Decoding] = {
     "float32": "as read",
@@ -54,6 +55,8 @@ class Numerics:
     @property
     def reading(self) -> Reading:
         """The weights that prompts meet."""
+        if self.name == "fp8":
+            return "fp8"
         if self.narrows and has_byte_products():
             return "bytes"
         return "narrow" if self.narrows and has_tiles() else "stored"

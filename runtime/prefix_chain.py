@@ -27,6 +27,7 @@ _ROOT = Path(__file__).parents[1]
 _CODE = (
     "kernels/*.py",
     *(f"runtime/{name}.py" for name in ("decoder", "kv_cache", "layer", "micro_batch")),
+    *(f"runtime/{name}.py" for name in ("device_reader", "device_weights", "host_reader")),
     "runtime/narrow_weights.py",
 )
 

@@ -1,8 +1,8 @@
 """Keeps what an Engine reads: stored nodes into its KVCache, and new ones onto the disk meanwhile.
 
-Another thread writes, straight from the KVCache: nothing is held twice, however slow the disk is,
-and the only ones who wait are those who would overwrite what is not written yet. A store that fails
-costs one notice, never a run.
+Another thread writes, straight from the KVCache or, where that is on a GPU, a node at a time by way
+of the host: nothing more is held twice, however slow the disk is, and the only ones who wait are
+those who would overwrite what is not written yet. A store that fails costs one notice, never a run.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from longctx.runtime.kv_cache import KVCache
 from longctx.runtime.micro_batch import MICRO_BATCH
+from longctx.runtime.node_memory import NodeMemory
 from longctx.runtime.prefix_chain import NODE, Link, chain, root_name
 from longctx.runtime.prefix_node import Facts
 from longctx.runtime.prefix_store import NoRoom, PrefixStore
@@ -56,7 +57,8 @@ class PrefixKeeper:
     """One KVCache and the store that remembers it.
 
     Reading goes on from whole micro-batches only (`grid`): then every number in a node is the one
-    that an undisturbed reading comes to, to the bit.
+    that an undisturbed reading comes to, to the bit on a CPU. On a GPU, where a product of fewer
+    rows may be summed in another order, it is so to the rounding.
     """
 
     grid = MICRO_BATCH
@@ -155,8 +157,11 @@ class PrefixKeeper:
             return kept
 
         def load(link: Link) -> Facts | None:
-            buffers = self._cache.buffers(link.start, link.end)
-            return self._store.load(link, self._ids[link.start : link.end], buffers)
+            memory = NodeMemory(self._cache.runs(link.start, link.end))
+            facts = self._store.load(link, self._ids[link.start : link.end], memory.buffers)
+            if facts is not None:
+                memory.bring()
+            return facts
 
         with ThreadPoolExecutor(_LOADERS) as pool:
             loaded = list(pool.map(load, links[first:gap]))
@@ -203,7 +208,9 @@ class PrefixKeeper:
         self._queue.task_done()
 
     def _write(self, task: _Task) -> None:
-        buffers = self._cache.buffers(task.link.start, task.link.end)
+        memory = NodeMemory(self._cache.runs(task.link.start, task.link.end))
+        memory.fetch()
+        buffers = memory.buffers
         facts = Facts(
             task.link.name,
             task.link.parent,

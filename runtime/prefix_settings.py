@@ -16,15 +16,17 @@ from longctx.runtime.prefix_chain import code_digest
 _IN_EIGHT_BITS = ", 'kv': '8 bits'"
 
 
-def settings_of(config: ModelConfig, reach: Reach, rule: Rule | None, numerics: Numerics) -> str:
-    """Returns the settings of prompts that are read so."""
+def settings_of(
+    config: ModelConfig, reach: Reach, rule: Rule | None, numerics: Numerics, where: str = ""
+) -> str:
+    """Returns the settings of prompts that are read so: here, unless on what `where` names."""
     parts: dict[str, object] = {"config": config, "reach": reach, "rule": rule}
     parts["dtype"] = numerics.dtype
     # the weights that decoded tokens meet do not matter: prompts alone are stored
     parts["reading"] = numerics.reading
     if numerics.reading == "narrow":
         parts["bits"] = numerics.decoding
-    settings = f"{parts}{_here()}"
+    settings = f"{parts}{_at(where or torch.backends.cpu.get_cpu_capability())}"
     return in_eight_bits(settings) if numerics.kv8 else settings
 
 
@@ -48,7 +50,7 @@ def dtype_of(settings: str) -> str:
 
 def are_of_here(settings: str) -> bool:
     """Returns whether this code, this torch and this processor come to the same numbers."""
-    return settings.endswith(_here())
+    return settings.endswith(_at(torch.backends.cpu.get_cpu_capability()))
 
 
 def config_of(settings: str, configs: Iterable[ModelConfig]) -> ModelConfig | None:
@@ -56,6 +58,5 @@ def config_of(settings: str, configs: Iterable[ModelConfig]) -> ModelConfig | No
     return next((one for one in configs if settings.startswith(f"{{'config': {one}, ")), None)
 
 
-def _here() -> str:
-    capability = torch.backends.cpu.get_cpu_capability()
-    return f" torch {torch.__version__} on {capability}, code {code_digest()}"
+def _at(where: str) -> str:
+    return f" torch {torch.__version__} on {where}, code {code_digest()}"

@@ -23,7 +23,8 @@ class Replay:
         piece(self.ids, self.turns)
         torch.cuda.synchronize()
         self.graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self.graph):
+        # other threads may bring what was read to the disk meanwhile
+        with torch.cuda.graph(self.graph, capture_error_mode="thread_local"):
             self.logits = piece(self.ids, self.turns)
 
     def __call__(self, ids: Tensor, turns: Turns) -> Tensor:

@@ -24,6 +24,7 @@ from longctx.runtime.errors import ModelError
 from longctx.runtime.extension import extensions
 from longctx.runtime.install import disk_full_explained
 from longctx.runtime.kv_cache import KVCache
+from longctx.runtime.node_memory import NodeMemory
 from longctx.runtime.numerics import choose_numerics
 from longctx.runtime.prefix_chain import NODE, Link, node_name, root_name
 from longctx.runtime.prefix_node import Facts
@@ -172,10 +173,10 @@ class _Work:
         rows, codes = self._coder.rows, self._coder.codes
         count = link.end - link.start
         was = Link(old.name, old.parent, old.start, old.end)
-        if self._store.load(was, ids, rows.buffers(0, count)) is None:
+        if self._store.load(was, ids, NodeMemory(rows.runs(0, count)).buffers) is None:
             return None
         self._coder.code(link.start, count)
-        buffers = codes.buffers(0, count)
+        buffers = NodeMemory(codes.runs(0, count)).buffers
         facts = replace(
             old,
             name=link.name,

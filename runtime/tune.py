@@ -26,9 +26,10 @@ from longctx.kernels.needs import MeasuringRule, Needs
 from longctx.kernels.recall import is_checked
 from longctx.runtime.config import ModelConfig, foreign_reason, load_config
 from longctx.runtime.decoder import build_decoder
-from longctx.runtime.engine import STEP_SIZE, origin_of
+from longctx.runtime.engine import STEP_SIZE
 from longctx.runtime.errors import ModelError
 from longctx.runtime.extension import extend
+from longctx.runtime.loading import origin_of
 from longctx.runtime.narrow_weights import keeping_of
 from longctx.runtime.numerics import Numerics, choose_numerics
 from longctx.runtime.prefix_keeper import PrefixKeeper

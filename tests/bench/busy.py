@@ -19,7 +19,7 @@ TURNS = (None, "2000")
 
 def one(model: str, text: str) -> None:
     """Print how fast a prompt is read and an answer written, in tokens per second."""
-    from longctx.runtime.engine import load_engine
+    from longctx.runtime.loading import load_engine
     from longctx.runtime.tokenizer import Tokenizer
 
     ids = Tokenizer.load(Path(model)).encode(Path(text).read_text("utf-8")[: 6 * TOKENS])[:TOKENS]

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from longctx.runtime.engine import load_engine
+from longctx.runtime.loading import load_engine
 from longctx.runtime.tokenizer import Tokenizer
 
 READ, FED = 3_000, 64

@@ -1,6 +1,8 @@
 """Readers of random weights on a GPU, and what of them is held against one another."""
 
+import tempfile
 from dataclasses import replace
+from pathlib import Path
 
 import torch
 from gpu_distance import DTYPE, distance, worst_of
@@ -9,10 +11,13 @@ from longctx.kernels.blocks import BlockRule
 from longctx.kernels.dual_chunk import DualChunk
 from longctx.kernels.triton_fp8 import quantize
 from longctx.runtime.config import ModelConfig
-from longctx.runtime.device_reader import DeviceReader
+from longctx.runtime.device_reader import STEP_SIZE, DeviceReader
 from longctx.runtime.device_weights import DeviceWeights, Layer, Projection
+from longctx.runtime.engine import Engine
 from longctx.runtime.host_reader import HostReader
 from longctx.runtime.numerics import Numerics
+from longctx.runtime.prefix_keeper import Origin, PrefixKeeper
+from longctx.runtime.prefix_store import PrefixStore
 
 
 def random_weights(config: ModelConfig, *, fp8: bool = False) -> DeviceWeights:
@@ -48,8 +53,8 @@ def reader_of(
     decode_rule: BlockRule | None = None,
 ) -> DeviceReader:
     reach = DualChunk(*config.dual_chunk, trained=config.native_window)
-    numerics = Numerics("bfloat16", DTYPE, "as read")
-    given = {"reach": reach, "rule": rule, "decode_rule": decode_rule, "kv8": kv8}
+    numerics = Numerics("bfloat16", DTYPE, "as read", kv8=kv8)
+    given = {"reach": reach, "rule": rule, "decode_rule": decode_rule}
     reader = kind(config, weights, numerics, capacity, **given)
     assert (reader.cache.keys[0].dtype == torch.int8) == kv8
     return reader
@@ -80,6 +85,34 @@ def check_host() -> float:
     for token in ids[1_276:].split(1):
         rows = [one.decode(token) for one in (plain, host)]
         found.append(distance(rows[1], rows[0]))
+    return worst_of(found)
+
+
+def check_store() -> float:
+    """Returns how far what was brought from the disk lies from what was read; 1 for other answers.
+
+    The first token is recorded for replay while the thread that stores is at work.
+    """
+    config = replace(shape(3, 512, 1024, 8, 2), vocab_size=1000)
+    weights, ids = random_weights(config), torch.randint(0, 1000, (2_300,)).tolist()
+    rule, found = BlockRule(max_keys=256, mass=0.99, sinks=1, window=2, dense_below=128), []
+    with tempfile.TemporaryDirectory() as folder:
+        for kv8, kind in ((False, DeviceReader), (False, HostReader), (True, DeviceReader)):
+            runs = []
+            for _ in range(2):
+                reader = reader_of(config, weights, 2_400, rule, kv8, kind=kind, decode_rule=rule)
+                origin, notices = Origin("random", reader.settings), []
+                store = PrefixStore(Path(folder, f"{kv8} {kind.__name__}"))
+                keeper = PrefixKeeper(store, origin, reader.cache, notices.append)
+                with Engine(reader, STEP_SIZE, keeper) as engine:
+                    stored = engine.num_stored(ids, 2_200)
+                    answer = list(engine.generate(ids, max_tokens=4, question_start=2_200))
+                runs.append((reader, answer, stored))
+                assert not notices, notices
+            (first, expected, _), (second, answer, stored) = runs
+            runs = [reader.cache.runs(0, 2_200) for reader in (second, first)]
+            found += [distance(one, other) for one, other in zip(*runs, strict=True)]
+            found.append(float(answer != expected or stored != 2_200))
     return worst_of(found)
 
 

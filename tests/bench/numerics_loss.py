@@ -19,7 +19,7 @@ import torch
 from longctx.kernels.linear import FEW_ROWS
 from longctx.runtime.bench import machine
 from longctx.runtime.decoder import forward
-from longctx.runtime.engine import load_engine
+from longctx.runtime.loading import load_engine
 from longctx.runtime.reader import DecoderReader
 from longctx.runtime.tokenizer import Tokenizer
 

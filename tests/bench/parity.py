@@ -17,7 +17,7 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from longctx.runtime.decoder import forward
-from longctx.runtime.engine import load_engine
+from longctx.runtime.loading import load_engine
 from longctx.runtime.tokenizer import Tokenizer
 
 TEXT = Path("/usr/share/common-licenses/GPL-3").read_text()

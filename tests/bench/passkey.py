@@ -23,9 +23,9 @@ import torch
 from longctx.runtime.bench import machine
 from longctx.runtime.chat import chat_prompt
 from longctx.runtime.config import load_config
-from longctx.runtime.engine import load_engine
 from longctx.runtime.fidelity_run import SYSTEM
 from longctx.runtime.fidelity_tasks import make_items, passkey, with_facts
+from longctx.runtime.loading import load_engine
 from longctx.runtime.sight import Sight
 from longctx.runtime.tokenizer import Tokenizer
 

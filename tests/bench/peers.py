@@ -36,7 +36,7 @@ def run_longctx(
     attention: str = "dense",
     guesses: bool = False,
 ) -> Iterator[str | None]:
-    from longctx.runtime.engine import load_engine
+    from longctx.runtime.loading import load_engine
     from longctx.runtime.sight import Sight
 
     window, sight = len(ids) + WRITTEN, Sight(attention=attention)

@@ -19,8 +19,8 @@ import numpy as np
 import torch
 
 from longctx.runtime.config import load_config
-from longctx.runtime.engine import load_engine
 from longctx.runtime.kv_cache import KVCache
+from longctx.runtime.loading import load_engine
 from longctx.runtime.prefix_chain import NODE
 from longctx.runtime.prefix_keeper import Origin, PrefixKeeper
 from longctx.runtime.prefix_store import PrefixStore

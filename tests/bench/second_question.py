@@ -48,7 +48,7 @@ def run_longctx(
 ) -> dict[str, Any]:
     """Returns what loading took and, of each prompt, what came after how long."""
     from longctx.runtime.config import load_config
-    from longctx.runtime.engine import load_engine
+    from longctx.runtime.loading import load_engine
     from longctx.runtime.prefix_store import PrefixStore
     from longctx.runtime.sight import Sight
 

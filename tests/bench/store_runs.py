@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from tiny_model import DOCUMENT, prompt, tiny_model
 
-from longctx.runtime.engine import load_engine
+from longctx.runtime.loading import load_engine
 from longctx.runtime.prefix_chain import Link
 from longctx.runtime.prefix_store import PrefixStore
 

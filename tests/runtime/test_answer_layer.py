@@ -5,7 +5,7 @@ import torch
 
 from longctx.kernels.flash import BLOCK, has_flash
 from longctx.runtime import decoder
-from longctx.runtime.engine import load_engine
+from longctx.runtime.loading import load_engine
 from longctx.runtime.sight import Sight
 
 pytestmark = pytest.mark.skipif(not has_flash(), reason="this processor has no form of `flash`")

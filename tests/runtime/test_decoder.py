@@ -10,7 +10,7 @@ from longctx.kernels.linear import FEW_ROWS
 from longctx.kernels.narrow import in_bytes, narrow, widen
 from longctx.runtime import decoder, layer, numerics
 from longctx.runtime.decoder import forward
-from longctx.runtime.engine import load_engine
+from longctx.runtime.loading import load_engine
 
 KINDS = ["qwen2", "qwen3", "llama"]
 

@@ -14,7 +14,7 @@ from longctx.kernels.vertical_slash import VerticalSlashRule
 from longctx.runtime.accelerator import check_device, gpu_facts
 from longctx.runtime.config import ModelConfig, load_config
 from longctx.runtime.decoder import build_decoder
-from longctx.runtime.device_engine import load_device_engine
+from longctx.runtime.device_engine import open_device_reader
 from longctx.runtime.device_memory import Place, find_place, host_bytes, planned_bytes
 from longctx.runtime.device_reader import DeviceReader
 from longctx.runtime.device_weights import to_device
@@ -36,7 +36,8 @@ def readers(directory, reach, rule, capacity, fp8=False, kv8=False):
     numerics = choose_numerics("float32")
     decoder = replace(build_decoder(config, weights, numerics, rule=rule), reach=reach)
     placed = to_device(config, weights, torch.device("cpu"), torch.float32, fp8=fp8, kv8=kv8)
-    device = DeviceReader(config, placed, numerics, capacity, reach=reach, rule=rule, kv8=kv8)
+    ours = replace(numerics, kv8=kv8)
+    device = DeviceReader(config, placed, ours, capacity, reach=reach, rule=rule)
     return DecoderReader(decoder, capacity), device
 
 
@@ -172,10 +173,9 @@ def test_tuned_quotas_are_left_out_with_a_notice(tiny_model_dir, tmp_path, monke
         return DeviceReader.__new__(DeviceReader)
 
     monkeypatch.setattr("longctx.runtime.device_engine.load_device_reader", load)
-    monkeypatch.setattr("longctx.runtime.device_engine.Engine", lambda reader, step_size: reader)
     config = load_config(directory)
     place = torch.device("cpu"), 1_024, "auto", Sight("blocks")
-    load_device_engine(config, directory, *place, notices.append)
+    open_device_reader(config, directory, *place, notices.append)
     assert rules == [BlockRule()]
     assert notices == ["tuned quotas are not for a GPU: all heads get the same"]
 
@@ -192,9 +192,8 @@ def test_columns_and_diagonals_have_the_published_budgets(tiny_model_dir, tmp_pa
         "longctx.runtime.device_engine.load_device_reader",
         lambda config, weights, device, capacity, rule, *given, **named: rules.append(rule),
     )
-    monkeypatch.setattr("longctx.runtime.device_engine.Engine", lambda reader, step_size: reader)
     place = torch.device("cpu"), 1_024, "auto", Sight("vertical-slash:dense_below=0")
-    load_device_engine(config, directory, *place, print)
+    open_device_reader(config, directory, *place, print)
     quotas = [[(500, 700)] * config.num_heads] * config.num_layers
     assert rules == [VerticalSlashRule(dense_below=0, quotas=quotas)]
 

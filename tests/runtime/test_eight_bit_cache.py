@@ -10,9 +10,9 @@ from longctx.kernels.flash import has_flash
 from longctx.runtime import decoder as decoders
 from longctx.runtime.config import load_config
 from longctx.runtime.decoder import forward
-from longctx.runtime.engine import load_engine
 from longctx.runtime.errors import ModelError
 from longctx.runtime.kv_cache import take_key_biases
+from longctx.runtime.loading import load_engine
 from longctx.runtime.memory import plan_memory
 from longctx.runtime.numerics import choose_numerics
 from longctx.runtime.prefix_store import PrefixStore

@@ -1,8 +1,9 @@
 import pytest
 import torch
 
-from longctx.runtime.engine import Engine, load_engine
+from longctx.runtime.engine import Engine
 from longctx.runtime.errors import ModelError
+from longctx.runtime.loading import load_engine
 from longctx.runtime.sampling import Sampling
 
 

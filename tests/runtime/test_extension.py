@@ -8,9 +8,9 @@ import torch
 
 from longctx.runtime.config import load_config
 from longctx.runtime.decoder import build_decoder
-from longctx.runtime.engine import load_engine
 from longctx.runtime.errors import ModelError
 from longctx.runtime.extension import extend
+from longctx.runtime.loading import load_engine
 from longctx.runtime.numerics import choose_numerics
 from longctx.runtime.sight import Sight
 from longctx.runtime.weights import open_weights

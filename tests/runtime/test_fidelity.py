@@ -5,7 +5,6 @@ import json
 import pytest
 import torch
 
-from longctx.runtime.engine import load_engine
 from longctx.runtime.errors import ModelError
 from longctx.runtime.fidelity_report import agreement, compare, interval, spread
 from longctx.runtime.fidelity_run import (
@@ -17,6 +16,7 @@ from longctx.runtime.fidelity_run import (
     run_case,
 )
 from longctx.runtime.fidelity_tasks import language_of, make_items, with_facts
+from longctx.runtime.loading import load_engine
 from longctx.runtime.sight import Sight
 from longctx.runtime.tokenizer import Tokenizer
 

@@ -3,6 +3,7 @@ import torch
 
 from longctx.runtime.config import load_config
 from longctx.runtime.kv_cache import KVCache
+from longctx.runtime.node_memory import NodeMemory
 
 
 @pytest.fixture
@@ -35,18 +36,23 @@ def test_writing_over_the_room_or_over_what_is_read_is_our_mistake(cache):
         cache.truncate(60)
 
 
-def test_buffers_are_the_memory_of_the_tokens_and_of_their_blocks(tiny_model_dir):
+@pytest.mark.parametrize("away", [False, True], ids=["in place", "by way of the host"])
+def test_memory_of_a_node_is_that_of_its_tokens_and_blocks(tiny_model_dir, monkeypatch, away):
+    monkeypatch.setattr("longctx.runtime.node_memory._is_away", lambda run: away)
     config = load_config(tiny_model_dir("qwen2"))
     one, two = (KVCache(config, 300, torch.bfloat16) for _ in range(2))
     for tensor in (*one.keys, *one.values, *one.means):
         tensor.normal_()
     for start, end in ((0, 128), (128, 200), (200, 210), (210, 300)):
-        for source, target in zip(one.buffers(start, end), two.buffers(start, end), strict=True):
-            target[:] = source
+        source, target = (NodeMemory(cache.runs(start, end)) for cache in (one, two))
+        source.fetch()
+        for read, written in zip(source.buffers, target.buffers, strict=True):
+            written[:] = read
+        target.bring()
     for ours, theirs in zip(one.keys + one.values, two.keys + two.values, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=0, atol=0)
     for ours, theirs in zip(one.means, two.means, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=0, atol=0)
     # no Block ends in these
     per_token = config.cache_bytes_per_token(2)
-    assert sum(map(len, one.buffers(200, 210))) == 10 * per_token
+    assert sum(map(len, NodeMemory(one.runs(200, 210)).buffers)) == 10 * per_token

@@ -8,7 +8,7 @@ import torch
 
 from longctx.runtime.config import load_config
 from longctx.runtime.decoder import forward
-from longctx.runtime.engine import load_engine
+from longctx.runtime.loading import load_engine
 
 CHUNKS = {"chunk_size": 96, "local_size": 24, "original_max_position_embeddings": 96}
 YARN = {"type": "yarn", "factor": 4.0, "original_max_position_embeddings": 64}

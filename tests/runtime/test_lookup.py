@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from longctx.runtime.engine import Engine, load_engine
+from longctx.runtime.engine import Engine
+from longctx.runtime.loading import load_engine
 from longctx.runtime.lookup import guessed
 from longctx.runtime.sampling import Sampling
 

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from longctx.runtime.config import load_config
-from longctx.runtime.engine import Engine, load_engine, origin_of
+from longctx.runtime.engine import Engine
+from longctx.runtime.loading import load_engine, origin_of
 from longctx.runtime.numerics import choose_numerics
 from longctx.runtime.prefix_chain import NODE
 from longctx.runtime.prefix_keeper import PrefixKeeper

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from longctx.runtime.decoder import forward
-from longctx.runtime.engine import load_engine
+from longctx.runtime.loading import load_engine
 from longctx.runtime.tokenizer import Tokenizer
 
 pytestmark = pytest.mark.real_model

@@ -12,8 +12,8 @@ import torch
 from longctx.kernels.flash import has_flash
 from longctx.kernels.rope import angles, rotate
 from longctx.runtime import prefix_settings
-from longctx.runtime.engine import load_engine
 from longctx.runtime.errors import ModelError
+from longctx.runtime.loading import load_engine
 from longctx.runtime.prefix_node import Facts, check_node, read_facts
 from longctx.runtime.prefix_store import PrefixStore
 from longctx.runtime.shrink import Shrunk, shrink

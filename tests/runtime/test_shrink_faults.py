@@ -44,7 +44,7 @@ def main(model: str, home: Path, out: Path) -> None:
     import torch
 
     from longctx.cli.main import main as longctx
-    from longctx.runtime.engine import load_engine
+    from longctx.runtime.loading import load_engine
     from longctx.runtime.prefix_store import PrefixStore
 
     sys.path.insert(0, str(Path(__file__).parents[1] / "bench"))

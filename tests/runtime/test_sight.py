@@ -10,8 +10,8 @@ import torch
 from longctx.kernels.blocks import BlockRule
 from longctx.kernels.vertical_slash import VerticalSlashRule
 from longctx.runtime.config import load_config
-from longctx.runtime.engine import load_engine
 from longctx.runtime.errors import ModelError
+from longctx.runtime.loading import load_engine
 from longctx.runtime.reader import DecoderReader
 from longctx.runtime.sight import Sight, decode_rule, head_quotas, prefill_rule
 

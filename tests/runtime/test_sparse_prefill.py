@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from longctx.kernels.blocks import BlockRule
-from longctx.runtime.engine import load_engine
+from longctx.runtime.loading import load_engine
 from longctx.runtime.sight import Sight
 
 EVERYTHING = "blocks:max_keys=1000000000,mass=1.0,dense_below=0"

@@ -11,8 +11,8 @@ from longctx.kernels.blocks import BlockRule
 from longctx.kernels.flash import BLOCK
 from longctx.kernels.quotas import NO_MASS
 from longctx.runtime.config import load_config
-from longctx.runtime.engine import load_engine, origin_of
 from longctx.runtime.errors import ModelError
+from longctx.runtime.loading import load_engine, origin_of
 from longctx.runtime.numerics import choose_numerics
 from longctx.runtime.prefix_store import PrefixStore
 from longctx.runtime.reader import own_reader
