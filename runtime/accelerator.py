@@ -18,6 +18,9 @@ LEAST_CAPABILITY = (8, 0)
 # the files that are there.
 MEASURED: str | None = "gpu-h200.json"
 
+# What tests/bench/gpu_checks.py checks, by its names there, and no GPU has run yet.
+UNTRIED = {"store": "what it reads is kept on the disk"}
+
 
 def gpu_obstacle() -> str | None:
     """Returns why the GPU path cannot run on this machine; None when it can."""
@@ -51,6 +54,7 @@ def check_device(name: str) -> torch.device:
 def gpu_facts() -> str:
     """Returns what `longctx doctor` says of the GPU and of the path to it."""
     state = f"measured: {MEASURED}" if MEASURED else "GPU path: never run on a GPU"
+    state += "".join(f"; not yet run on a GPU: {what}" for what in UNTRIED.values())
     obstacle = gpu_obstacle()
     if obstacle is not None:
         return f"none used: {obstacle}; {state}"

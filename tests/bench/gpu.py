@@ -111,6 +111,13 @@ def random_lists(densities: list[float], turns: Turns) -> tuple[Lists, float]:
     return Lists(index, torch.stack(ends, -1).int().contiguous()), share
 
 
+def spread(densities: list[list[float]], config: ModelConfig) -> list[list[float]]:
+    """Returns densities of another model's layers and KV heads for those of this one."""
+    layers, heads = config.num_layers, config.num_kv_heads
+    taken = [densities[layer * len(densities) // layers] for layer in range(layers)]
+    return [[layer[head * len(layer) // heads] for head in range(heads)] for layer in taken]
+
+
 def prefill(reader: DeviceReader, length: int, densities: list[list[float]] | None) -> list[dict]:
     """Returns seconds and density of every Step to `length`; dense without `densities`."""
     rows, real = [], device_reader.choose_lists
@@ -247,7 +254,7 @@ def measure(name: str, model: Shape, densities, ceiling, report, parts: list[str
     weights = random_weights(config, fp8=fp8)
     reader = reader_of(config, weights, fits[-1] + 64, BlockRule(), kv8)
     most = BlockRule().max_keys / BLOCK
-    layers = densities or [[most] * config.num_kv_heads] * config.num_layers
+    layers = spread(densities or [[most]], config)
     warm_up(reader, layers)
     steps = prefill(reader, fits[-1], layers)
     row["sparse"] = [upto(steps, one) for one in fits]

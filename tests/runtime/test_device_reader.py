@@ -11,7 +11,7 @@ from longctx.kernels.blocks import BlockRule
 from longctx.kernels.dual_chunk import DualChunk, Plain
 from longctx.kernels.flash import TILE
 from longctx.kernels.vertical_slash import VerticalSlashRule
-from longctx.runtime.accelerator import check_device, gpu_facts
+from longctx.runtime.accelerator import UNTRIED, check_device, gpu_facts
 from longctx.runtime.config import ModelConfig, load_config
 from longctx.runtime.decoder import build_decoder
 from longctx.runtime.device_engine import open_device_reader
@@ -200,7 +200,11 @@ def test_columns_and_diagonals_have_the_published_budgets(tiny_model_dir, tmp_pa
 
 def test_what_is_said_of_the_gpu_path_is_what_was_measured(request):
     results = (request.config.rootpath / "tests/bench/results").glob("gpu*.json")
-    measured = [path.name for path in results if json.loads(path.read_text()).get("device")]
+    reports = {path.name: json.loads(path.read_text()) for path in results}
+    measured = [name for name, report in reports.items() if report.get("device")]
+    checked = {kind for report in reports.values() for kind in report.get("errors", ())}
+    assert not checked & UNTRIED.keys()
+    assert all(f"not yet run on a GPU: {what}" in gpu_facts() for what in UNTRIED.values())
     if measured:
         assert any(f"measured: {name}" in gpu_facts() for name in measured)
     else:
