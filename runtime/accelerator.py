@@ -19,7 +19,10 @@ LEAST_CAPABILITY = (8, 0)
 MEASURED: str | None = "gpu-h200.json"
 
 # What tests/bench/gpu_checks.py checks, by its names there, and no GPU has run yet.
-UNTRIED = {"store": "what it reads is kept on the disk"}
+UNTRIED = {
+    "store": "what it reads is kept on the disk",
+    "rows": "several tokens of an answer are read at once",
+}
 
 
 def gpu_obstacle() -> str | None:

@@ -1,8 +1,8 @@
 """The decoder on a GPU: a whole Step at a time through the kernels in Triton.
 
 The layers are those of `decoder`, which is what this is tested against. A Step is read in pieces
-that lie in one Chunk of Dual Chunk Attention; a decoded token is one piece, replayed from a CUDA
-graph, so that its hundreds of small launches cost one.
+that lie in one Chunk of Dual Chunk Attention; a decoded token is one piece, or a few of them are,
+replayed from a CUDA graph, so that their hundreds of small launches cost one.
 """
 
 from __future__ import annotations
@@ -40,6 +40,10 @@ STEP_SIZE = 32_768
 # Rows that go through the MLP together: its temporaries are the largest of all.
 MLP_ROWS = 8_192
 
+# Tokens of an answer that are read at once where they see everything: weights and keys come from
+# memory once for all of them.
+ANSWER_ROWS = 8
+
 # Programs of the attention kernel per processor of the device that keep it busy.
 PROGRAMS_EACH = 2
 
@@ -68,8 +72,6 @@ class DeviceReader:
         self.rule, self.decode_rule = rule, decode_rule
         self.device = weights.embedding.device
         self.grid = GRID if isinstance(rule, VerticalSlashRule) else TILE if rule else 1
-        # tokens of an answer are replayed one by one
-        self.most_rows = 1
         frequencies = inverse_frequencies(config.head_dim, config.rope_theta, config.rope_scaling)
         self._frequencies = frequencies.to(self.device)
         eights = [self._eight(layer) for layer in weights.layers] if numerics.kv8 else []
@@ -79,7 +81,12 @@ class DeviceReader:
         if self.device.type == "cuda":
             properties = torch.cuda.get_device_properties(self.device)
             self._processors = properties.multi_processor_count
-        self._replay: Replay | None = None
+        self._replays = dict[int, Replay]()
+
+    @property
+    def most_rows(self) -> int:
+        """The most tokens that are decoded at once: one that chooses its Blocks does so alone."""
+        return ANSWER_ROWS if self.decode_rule is None else 1
 
     @property
     def settings(self) -> str:
@@ -98,7 +105,7 @@ class DeviceReader:
             turns = self._turns(start + first, last - first)
             # a row by itself is a torn tile, which sees everything
             rule = None if dense or last - first == 1 else self.rule
-            logits = self.piece(ids[first:last], turns, rule)
+            logits = self.piece(ids[first:last], turns, rule)[0]
             self._finish(start + first, start + last)
             on_part(last / len(ids))
         assert logits is not None, "a Step of no tokens"
@@ -106,22 +113,27 @@ class DeviceReader:
 
     def decode(self, token_ids: Tensor) -> Tensor:
         """Returns float32 logits [T, V] after each of an answer's tokens, and remembers them."""
-        found = []
-        for token in torch.split(token_ids.to(self.device), 1):
+        found, rows = [], self._rows_at_once(len(token_ids))
+        for ids in torch.split(token_ids.to(self.device), rows):
             start = self.cache.length
-            turns = self._turns(start, 1)
-            if self._replay is None and self.device.type == "cuda":
-                self._replay = Replay(self._decoded, token, turns)
-            found.append((self._replay or self._decoded)(token, turns).clone())
-            self._finish(start, start + 1)
-        return torch.stack(found).cpu()
+            turns = self._turns(start, rows)
+            # what fills up the rows is written behind them, where nothing is read yet
+            filled = torch.nn.functional.pad(ids, (0, rows - len(ids)))
+            if rows not in self._replays and self.device.type == "cuda":
+                self._replays[rows] = Replay(self._decoded, filled, turns)
+            logits = self._replays.get(rows, self._decoded)(filled, turns)
+            found.append(logits[: len(ids)].clone())
+            self._finish(start, start + len(ids))
+        return torch.cat(found).cpu()
 
     def truncate(self, length: int) -> None:
         """Forget the tokens from position `length` on."""
         self.cache.truncate(length)
 
-    def piece(self, ids: Tensor, turns: Turns, rule: DeviceRule | None = None) -> Tensor:
-        """Returns float32 logits [V] after `ids` [T], which lie where `turns` say.
+    def piece(
+        self, ids: Tensor, turns: Turns, rule: DeviceRule | None = None, rows: int = 1
+    ) -> Tensor:
+        """Returns float32 logits [rows, V] after the last of `ids` [T] that lie where `turns` say.
 
         They attend to what `rule` chooses, to everything without one. A single row chooses alone.
 
@@ -134,8 +146,9 @@ class DeviceReader:
             added = self._attention(index, layer, normed, turns, rule)
             normed = rms_norm(x, layer.mlp_norm, eps, added)
             added = _mlp(layer, normed)
-        last = rms_norm(x[-1:], self.weights.norm, eps, None if added is None else added[-1:])
-        return torch.nn.functional.linear(last, self.weights.head)[0].float()
+        ends = x[-rows:], None if added is None else added[-rows:]
+        last = rms_norm(ends[0], self.weights.norm, eps, ends[1])
+        return torch.nn.functional.linear(last, self.weights.head).float()
 
     def _attention(
         self, index: int, layer: Layer, normed: Tensor, turns: Turns, rule: DeviceRule | None
@@ -223,8 +236,15 @@ class DeviceReader:
             write_means(keys, means, start, end, eight)
         self.cache.length = end
 
+    def _rows_at_once(self, num_tokens: int) -> int:
+        """Returns in runs of how many rows an answer's tokens are read: there are two kinds."""
+        start, stride = self.cache.length, self.reach.stride
+        room = self.capacity - start if stride is None else stride - start % stride
+        together = 1 < num_tokens <= self.most_rows <= min(room, self.capacity - start)
+        return self.most_rows if together else 1
+
     def _decoded(self, ids: Tensor, turns: Turns) -> Tensor:
-        return self.piece(ids, turns, self.decode_rule)
+        return self.piece(ids, turns, self.decode_rule, len(ids))
 
 
 def _mlp(layer: Layer, normed: Tensor) -> Tensor:

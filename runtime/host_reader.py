@@ -44,7 +44,7 @@ class HostReader(DeviceReader):
     def _decoded(self, ids: Tensor, turns: Turns) -> Tensor:
         # the same for all layers, and made on the device, so that it can be replayed
         self._near = replace(turns, bounds=self.cache.near_bounds(turns.bounds))
-        return self.piece(ids, turns, self.decode_rule)
+        return self.piece(ids, turns, self.decode_rule, len(ids))
 
     def _attention(
         self, index: int, layer: Layer, normed: Tensor, turns: Turns, rule: DeviceRule | None

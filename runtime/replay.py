@@ -28,7 +28,7 @@ class Replay:
             self.logits = piece(self.ids, self.turns)
 
     def __call__(self, ids: Tensor, turns: Turns) -> Tensor:
-        """Returns the logits [V] after `ids`; they are overwritten by the next call."""
+        """Returns the logits [T, V] after `ids`; they are overwritten by the next call."""
         self.ids.copy_(ids)
         self.turns.copy_(turns)
         self.graph.replay()

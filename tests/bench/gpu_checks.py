@@ -12,7 +12,7 @@ import sys
 
 import torch
 from gpu_distance import DTYPE, distance
-from gpu_readers import check_host, check_replay, check_store
+from gpu_readers import check_host, check_replay, check_rows, check_store
 
 from longctx.kernels import reference, reference_modes
 from longctx.kernels.blocks import BlockRule, block_means, choose_blocks
@@ -46,6 +46,7 @@ def all_errors(*, small: bool) -> dict[str, dict[str, float]]:
     torch.use_deterministic_algorithms(True, warn_only=True)
     errors = {"layer": check_layer(), "replay": {"graph": check_replay()}}
     errors["host"] = {"prompt and answer": check_host()}
+    errors["rows"] = {"of an answer": check_rows()}
     errors["store"] = {"from the disk": check_store()}
     for heads, groups, dim in sizes:
         errors[f"attention, head size {dim}"] = attention_errors(heads, groups, dim, runs)

@@ -127,7 +127,23 @@ def check_replay() -> float:
     for token in ids[:3].split(1):
         graph = readers[0].decode(token)[0]
         start = readers[1].cache.length
-        plain = readers[1].piece(token, readers[1]._turns(start, 1))
+        plain = readers[1].piece(token, readers[1]._turns(start, 1))[0]
         readers[1]._finish(start, start + 1)
         found.append(distance(graph, plain.cpu()))
+    return worst_of(found)
+
+
+def check_rows() -> float:
+    """Returns how far several tokens of an answer at once lie from the same one by one."""
+    config = replace(shape(2, 512, 1024, 8, 2), vocab_size=1000)
+    weights, ids = random_weights(config), torch.randint(0, 1000, (90,))
+    readers = [reader_of(config, weights, 120, None) for _ in range(2)]
+    for reader in readers:
+        reader.read(ids[:60], lambda part: None, dense=True)
+    found = []
+    # over the end of a Block
+    for begin in range(60, 75, 5):
+        several = readers[0].decode(ids[begin : begin + 5])
+        one_by_one = [readers[1].decode(token) for token in ids[begin : begin + 5].split(1)]
+        found.append(distance(several, torch.cat(one_by_one)))
     return worst_of(found)

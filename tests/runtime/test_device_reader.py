@@ -106,6 +106,39 @@ def test_written_tokens_choose_their_blocks_as_those_of_the_decoder_do(tiny_mode
     assert distance(ours.decode(ids[528:529]), expected) > 1e-3
 
 
+@torch.inference_mode()
+def test_several_tokens_of_an_answer_are_read_at_once(tiny_model_dir, monkeypatch):
+    theirs, ours = readers(tiny_model_dir("qwen2"), NUMBERS, None, 270)
+    assert ours.most_rows == 8
+    pieces, read = [], ours.piece
+    monkeypatch.setattr(ours, "piece", lambda *given: pieces.append(len(given[0])) or read(*given))
+    ids = random_ids(270)
+    for reader in (theirs, ours):
+        reader.read(ids[:230], lambda part: None, dense=True)
+    # fewer than at once, as many, over the end of a Chunk, alone, and where the room ends
+    for begin, end in ((230, 235), (235, 243), (243, 248), (248, 254), (254, 255), (265, 270)):
+        for reader in (theirs, ours):
+            reader.truncate(min(reader.cache.length, begin))
+            if begin > reader.cache.length:
+                reader.read(ids[255:265], lambda part: None, dense=True)
+        pieces.clear()
+        got, expected = ours.decode(ids[begin:end]), theirs.decode(ids[begin:end])
+        assert got.shape == expected.shape and distance(got, expected) < 1e-5
+        assert pieces == ([8] if begin in (230, 235, 243, 248) else [1] * (end - begin))
+        assert ours.cache.length == end
+
+
+def test_an_answer_that_repeats_its_prompt_is_read_ahead(tiny_model_dir):
+    theirs, ours = (Engine(one) for one in readers(tiny_model_dir("qwen2"), Plain(), None, 140))
+    # what the model goes on with is put where it will be looked for
+    ids = random_ids(20).tolist()
+    said = list(theirs.generate(ids, max_tokens=24))
+    prompt = ids + said + ids
+    expected = list(theirs.generate(prompt, max_tokens=24))
+    assert list(ours.generate(prompt, max_tokens=24)) == expected
+    assert ours.num_guessed > 0
+
+
 @pytest.mark.parametrize("kind", ["fp8", "kv8"])
 @torch.inference_mode()
 def test_weights_or_cache_in_8_bits_are_near(tiny_model_dir, kind):
