@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from longctx.prompts.question import Turn
     from longctx.runtime.chat import Prompt
     from longctx.runtime.engine import Engine
+    from longctx.runtime.grammar import Grammar
     from longctx.runtime.memory import MemoryPlan
     from longctx.runtime.prefix_store import PrefixStore
     from longctx.runtime.sampling import Sampling
@@ -122,6 +123,12 @@ class Model:
     def decode_stream(self, ids: Iterable[int]) -> Iterator[str]:
         """Yields the text of token ids as they come."""
         return self.tokenizer.decode_stream(ids)
+
+    def grammar(self, schema: str) -> Grammar:
+        """What answers that follow a JSON schema may be."""
+        from longctx.runtime.grammar import Grammar
+
+        return Grammar(self.directory, min(self.stop_ids), schema)
 
     def prompt(
         self, documents: str, question: str, begin: str, turns: Sequence[Turn] = ()

@@ -40,10 +40,10 @@ def closing_as_text(result: Result) -> str:
     """What stands after the closing text: its sources and the counts."""
     lines = ["", "Sources"] if result.citations else []
     lines += [f"    {citation_as_text(citation)}" for citation in result.citations]
-    lines += ["", missing_as_text(result.missing)] if result.missing else []
+    parted = [""] if result.text else []
+    lines += [*parted, missing_as_text(result.missing)] if result.missing else []
     counts = counted(result.counts)
-    if counts:
-        lines += [*([""] if result.text else []), f"({counts})"]
+    lines += [*parted, f"({counts})"] if counts else []
     return "".join(f"{line}\n" for line in lines)
 
 
@@ -115,7 +115,11 @@ def result_fields(result: Result) -> dict[str, Any]:
 
 def asked_fields(result: Result) -> dict[str, Any]:
     """The fields for JSON that only an answer to a question has."""
-    return {"chances": dict(result.chances), "missing": list(result.missing)}
+    return {
+        "chances": dict(result.chances),
+        "missing": list(result.missing),
+        "data": result.data,
+    }
 
 
 def citation_fields(citation: Citation) -> dict[str, Any]:

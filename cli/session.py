@@ -110,10 +110,13 @@ class Session:
             max_tokens=limit,
             stop_ids=self.model.stop_ids,
             question_start=len(prompt.prefix_ids),
+            grammar=self.model.grammar(question.schema) if question.schema else None,
             on_progress=watch.read,
         )
         text = question.begin
-        pieces = until_loop(self.model.decode_stream(watch.count(ids)))
+        pieces = self.model.decode_stream(watch.count(ids))
+        if not question.schema:
+            pieces = until_loop(pieces)
         for piece in until_stop(pieces, question.stop):
             text += piece
             if question.stream:
@@ -126,7 +129,7 @@ class Session:
         if not finished:
             self.usage.answers_cut += 1
             self.screen.detail(f"{question.label or 'answering'}: cut at {limit:,} tokens")
-        if looped(text):
+        if looped(text) and not question.schema:
             self.usage.answers_looped += 1
             text = said_once(text)
         return Answer(text=text, finished=finished)

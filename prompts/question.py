@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from longctx.ingest.document import Span
 from longctx.prompts.pack import Pack
@@ -24,7 +24,8 @@ class Question:
     `choices` asks for the probability of each, without writing anything. `stream` says that the
     words of the answer are the job's own output and may be shown as they come. `begin` is the
     opening of the answer, given to the model as already said. `turns` were asked before, oldest
-    first; they stand between the Pack and `text`.
+    first; they stand between the Pack and `text`. The answer follows the JSON
+    `schema` where there is one.
     """
 
     pack: Pack
@@ -36,6 +37,7 @@ class Question:
     turns: tuple[Turn, ...] = ()
     stream: bool = False
     label: str = ""
+    schema: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +81,8 @@ class Result:
     """All a job has to say: its pieces, a closing text, and the counts of what it did.
 
     `chances` holds how likely the model holds it that the text has the answer, by when it was
-    asked; `missing` are names and numbers of the answer that the text does not have.
+    asked; `missing` are names and numbers of the answer that the text does not have; `data` is the
+    answer to a question with a schema.
     """
 
     job: str
@@ -89,6 +92,7 @@ class Result:
     counts: Mapping[str, int] = field(default_factory=dict)
     chances: Mapping[str, float] = field(default_factory=dict)
     missing: tuple[str, ...] = ()
+    data: Any = None
 
 
 Job = Generator[Question | Piece, Answer | None, Result]

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from longctx.runtime.errors import ModelError
 from longctx.runtime.fidelity import RecallMeter
+from longctx.runtime.grammar import Grammar, Walk
 from longctx.runtime.lookup import guessed
 from longctx.runtime.prefix_keeper import PrefixKeeper
 from longctx.runtime.reader import Reader
@@ -85,11 +86,13 @@ class Engine:
         stop_ids: Collection[int] = (),
         sampling: Sampling | None = None,
         question_start: int | None = None,
+        grammar: Grammar | None = None,
         on_progress: Progress = lambda done, total: None,
     ) -> Iterator[int]:
         """Yields the ids of the answer to `token_ids`, up to a stop id, which is not yielded.
 
-        The tokens from position `question_start` on attend densely whatever the others do.
+        The tokens from position `question_start` on attend densely whatever the others do. With a
+        `grammar` the answer is what it allows, and ends where it is whole.
 
         Raises:
             ModelError: prompt and answer do not fit the window.
@@ -97,23 +100,26 @@ class Engine:
         sampling = sampling or Sampling()
         self._check_room(len(token_ids), max_tokens)
         generator, written = sampling.generator(), list[int]()
+        walk = grammar.walk() if grammar else None
         logits = self._prefill(token_ids, question_start, on_progress)[None]
         ahead: list[int] = []
         while True:
             # row i of the logits follows the i first of the tokens read ahead, if those come true
             for index, row in enumerate(logits):
+                row = walk.allowed(row) if walk else row
                 token = choose_token(row, sampling, written, generator)
                 if token in stop_ids:
                     return
                 yield token
                 written.append(token)
-                if len(written) == max_tokens:
+                whole = walk is not None and walk.take(token)
+                if whole or len(written) == max_tokens:
                     return
                 if index == len(ahead) or ahead[index] != token:
                     break
                 self.num_foreseen += 1
             self._forget(len(token_ids) + len(written) - 1)
-            ahead = self._ahead(token, max_tokens - len(written)) if sampling.is_greedy else []
+            ahead = self._ahead(token, max_tokens - len(written), sampling, walk)
             self.num_guessed += len(ahead)
             logits = self._decode([token, *ahead])
 
@@ -231,10 +237,13 @@ class Engine:
         self._remember(token_ids)
         return logits
 
-    def _ahead(self, token: int, room: int) -> list[int]:
-        """Returns the tokens that may follow `token`, since they did where this was read before."""
+    def _ahead(self, token: int, room: int, sampling: Sampling, walk: Walk | None) -> list[int]:
+        """Returns the tokens that must follow `token`, or may since they did somewhere before."""
         count = min(self.reader.most_rows - 1, room) if self.guesses else 0
-        return guessed(self._ids[: self._length], token, count) if count > 0 else []
+        forced = walk.forced()[:count] if walk and count > 0 else []
+        if forced or count <= 0 or not sampling.is_greedy:
+            return forced
+        return guessed(self._ids[: self._length], token, count)
 
     def _remember(self, token_ids: list[int]) -> None:
         end = self._length + len(token_ids)

@@ -34,6 +34,7 @@ class ScriptedModel(Model):
     say: Callable[[str], str] = lambda question: "Nothing."
     yes: float = 0.9
     questions: list[str] = field(default_factory=list)
+    grammars: list[str | None] = field(default_factory=list)
     num_loads: int = 0
     num_closed: int = 0
     stored: int = 0
@@ -71,7 +72,13 @@ class ScriptedModel(Model):
     num_foreseen = 0
     is_large = False
 
-    def generate(self, token_ids, *, sampling, max_tokens, stop_ids, question_start, on_progress):
+    def grammar(self, schema: str) -> str:
+        return schema
+
+    def generate(
+        self, token_ids, *, sampling, max_tokens, stop_ids, question_start, grammar, on_progress
+    ):
+        self.grammars.append(grammar)
         assert token_ids[question_start - 1] == 0, "the question begins after the documents"
         question = self._read(token_ids, on_progress)
         yield from map(ord, self.say(question)[:max_tokens])

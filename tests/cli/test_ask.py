@@ -55,7 +55,7 @@ def test_json_has_everything(run, law):
     assert code == 0
     assert list(found) == [
         "schema", "version", "model", "complete", "error", "text", "citations", "pieces",
-        "counts", "chances", "missing", "documents", "skipped", "cuts", "usage", "timing",
+        "counts", "chances", "missing", "data", "documents", "skipped", "cuts", "usage", "timing",
     ]  # fmt: skip
     assert (found["schema"], found["complete"], found["error"]) == ("longctx.ask/1", True, None)
     assert found["citations"][0]["state"] == "verified"
@@ -199,3 +199,61 @@ def test_a_fault_of_our_own_is_70_and_its_traceback_needs_v(run, law):
     assert "a fault in longctx itself: ZeroDivisionError: a [31mbug\n" in err
     assert "Traceback" not in err
     assert "Traceback" in run("ask", "law.txt", "-q", "How long?", "-v").err
+
+
+FORM = """\
+place
+    Ulm
+    law.txt:1: "The court sits in Ulm."
+
+judge
+    Not in the text.
+
+"""
+
+
+def test_a_form_is_filled_in(run, law):
+    law.say = lambda question: '{"place": "Ulm", "judge": null}'
+    assert run("ask", "law.txt", "--fields", "place, judge,place", "--quiet") == (0, FORM, "")
+    schema = json.loads(law.grammars[0])
+    assert schema["required"] == ["place", "judge"]
+    code, out, _ = run("ask", "law.txt", "--fields", "place,judge", "--format", "json")
+    found = json.loads(out)
+    assert (code, found["data"], found["missing"]) == (0, {"place": "Ulm", "judge": None}, [])
+    assert found["pieces"][0]["citations"][0]["span"]["first_line"] == 1
+
+
+def test_a_schema_is_taken_from_a_file(run, law, tmp_path):
+    (tmp_path / "work" / "form.json").write_text('{"type": "integer"}')
+    law.say = lambda question: "45"
+    code, out, err = run("ask", "law.txt", "--schema", "form.json", "-q", "How many days?")
+    assert (code, law.grammars) == (0, ['{"type": "integer"}'])
+    assert out == "answer\n    45\n\nThe text does not have: 45\n"
+    assert "How many days?" in law.questions[0]
+
+
+def test_half_a_form_is_refused(run, law):
+    law.say = lambda question: '{"place": "Ulm and many more'
+    code, out, err = run("ask", "law.txt", "--fields", "place", "--max-tokens", "12", "--quiet")
+    assert (code, out) == (5, "")
+    assert "cut at 12 tokens" in err and "--max-tokens" in err
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        ([], "nothing is asked"),
+        (["-q", " "], "nothing is asked"),
+        (["--fields", " , "], "has no names"),
+        (["--fields", "a", "--schema", "form.json"], "two ways to say the same"),
+        (["--schema", "none.json"], "none.json: cannot be read as JSON"),
+        (["--schema", "law.txt"], "law.txt: cannot be read as JSON"),
+        (["--schema", "list.json"], "expected an object, found [1]"),
+    ],
+)
+def test_a_form_that_cannot_be_is_refused(run, law, tmp_path, words, reason):
+    (tmp_path / "work" / "list.json").write_text("[1]")
+    code, out, err = run("ask", "law.txt", *words)
+    assert (code, out) == (2, "")
+    assert reason in err
+    assert law.num_loads == 0

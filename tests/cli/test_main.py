@@ -43,7 +43,7 @@ def test_version(run):
     ("argv", "said"),
     [
         (["reveiw"], "Did you mean 'review'?"),
-        (["ask", "."], "Missing option"),
+        (["ask", "."], "nothing is asked"),
         (["pack", "--format", "xml", "."], "'xml' is not one of"),
         (["pack", "--nonsense", "."], "No such option: --nonsense"),
         (["pack", "--window", "3", "."], "Invalid value for '--window'"),

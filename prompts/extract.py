@@ -1,0 +1,125 @@
+"""The job of filling in a form: JSON that follows a schema, and where each value stands."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Collection, Iterator, Sequence
+from typing import Any
+
+from longctx.ingest.words import words
+from longctx.prompts.ask import ABSENT
+from longctx.prompts.pack import Pack
+from longctx.prompts.proof import prove
+from longctx.prompts.question import Answer, Citation, Job, Piece, Question, Result
+from longctx.prompts.template import fill
+
+QUESTION = "What do the documents say of each of the fields below?"
+_NUMBER = re.compile(r"\d+(?:[,' ]\d{3})*(?:\.\d+)?")
+
+
+class CutShort(Exception):
+    """An answer that would be longer than it may be, and so is no whole JSON."""
+
+    exit_code = 5
+    hint = "--max-tokens N allows a longer one; maxItems and maxLength in the schema ask for less"
+
+
+def fields_schema(names: Sequence[str]) -> str:
+    """The schema of a form: a text for each name, or null."""
+    known: dict[str, Any] = {"type": ["string", "null"]}
+    return json.dumps(
+        {
+            "type": "object",
+            "properties": dict.fromkeys(names, known),
+            "required": list(names),
+            "additionalProperties": False,
+        },
+        ensure_ascii=False,
+    )
+
+
+def extract(packs: Sequence[Pack], question: str, schema: str, *, max_tokens: int = 512) -> Job:
+    """What the Packs say, as JSON that follows the schema, a Piece for each value.
+
+    Of several Packs each is asked: what the first leaves null the next may fill in, and lists are
+    joined.
+
+    Raises:
+        CutShort: the answer is longer than `max_tokens`.
+    """
+    text = fill("extract", question=question or QUESTION, schema=schema)
+    data: Any = None
+    for number, pack in enumerate(packs, 1):
+        label = f"asking part {number} of {len(packs)}" if len(packs) > 1 else "answering"
+        said = yield Question(pack, text, max_tokens, label=label, schema=schema)
+        assert isinstance(said, Answer)
+        if not said.finished:
+            raise CutShort(f"the answer was cut at {max_tokens:,} tokens and is no whole JSON")
+        data = _joined(data, json.loads(said.text))
+    # words of the schema itself are known, such as those to choose from
+    known = set(words(f"{question} {schema}")).union(*(words(pack.text) for pack in packs))
+    # each number as it is written
+    numbers = {_plain(one): one for pack in packs for one in _NUMBER.findall(pack.text)}
+    pieces, missing = list[Piece](), list[str]()
+    for path, value in _values(data):
+        body = _said(value)
+        citations: tuple[Citation, ...] = ()
+        if value is not None and not _is_known(value, known, numbers):
+            missing.append(body)
+        elif value is not None:
+            written = numbers[_plain(body)] if _is_number(value) else body
+            citations = _proof(path, written, question, packs)
+        pieces.append(Piece(path or "answer", body, citations=citations))
+        yield pieces[-1]
+    return Result("ask", tuple(pieces), missing=tuple(dict.fromkeys(missing)), data=data)
+
+
+def _joined(one: Any, other: Any) -> Any:
+    """What two parts say together: the first holds where both say something."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        return {key: _joined(one.get(key), other.get(key)) for key in {**one, **other}}
+    if isinstance(one, list) and isinstance(other, list):
+        return [*one, *(item for item in other if item not in one)]
+    return other if one is None or one == "" else one
+
+
+def _values(data: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """The values of an answer, each with its path: `parties[0].name`."""
+    if isinstance(data, dict):
+        for key, value in data.items():
+            yield from _values(value, f"{path}.{key}" if path else key)
+    elif isinstance(data, list) and data:
+        for index, value in enumerate(data):
+            yield from _values(value, f"{path}[{index}]")
+    else:
+        yield path, None if data in ("", []) else data
+
+
+def _said(value: Any) -> str:
+    if value is None:
+        return ABSENT
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _is_known(value: Any, words_known: set[str], numbers: Collection[str]) -> bool:
+    """Whether the text has what is said; true and false are nowhere and always known."""
+    if _is_number(value):
+        return _plain(str(value)) in numbers
+    return isinstance(value, bool) or words_known.issuperset(words(value))
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _plain(number: str) -> str:
+    """A number without what parts its thousands and without an end that says nothing."""
+    return str(float(re.sub(r"[^\d.]", "", number)))
+
+
+def _proof(path: str, body: str, question: str, packs: Sequence[Pack]) -> tuple[Citation, ...]:
+    """The sentence that has the value, of the Pack where it is nearest."""
+    about = re.sub(r"[\W_]+", " ", path) + " " + question
+    proofs = [prove(body, about, pack, most=1) for pack in packs]
+    return max(proofs, key=lambda proof: (proof.shared, len(proof.citations))).citations[:1]

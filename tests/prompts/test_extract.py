@@ -1,0 +1,113 @@
+import json
+
+import pytest
+
+from longctx.cli.drive import drive
+from longctx.ingest.document import Document
+from longctx.prompts.extract import QUESTION, CutShort, extract, fields_schema
+from longctx.prompts.pack import Pack, pack
+from longctx.prompts.question import Answer, Question, Result
+
+LEASE = (
+    "The flat is let by Anna Bauer.\n\nThe rent is EUR 1,250.00 a month.\n\n"
+    "Cats are allowed, dogs are not.\n"
+)
+MORE = "A deposit of EUR 3,750 is paid. The tenants are Tom Ruiz and Mei Chen.\n"
+SCHEMA = '{"type": "object", "properties": {"kind": {"enum": ["lease", "sale"]}}}'
+
+
+def packed(name: str, text: str) -> Pack:
+    document = Document(name, text, "prose", name)
+    return pack([document], key=b"k" * 32, count=lambda text: len(text.split()))
+
+
+def run(packs: list[Pack], *answers: object, question: str = "") -> tuple[Result, list[Question]]:
+    asked: list[Question] = []
+
+    def reply(question: Question) -> Answer:
+        asked.append(question)
+        return Answer(json.dumps(answers[len(asked) - 1]))
+
+    pieces = []
+    result = drive(extract(packs, question, SCHEMA), reply, pieces.append)
+    assert tuple(pieces) == result.pieces
+    assert len(asked) == len(answers)
+    return result, asked
+
+
+def said(result: Result) -> dict[str, str]:
+    return {piece.heading: piece.body for piece in result.pieces}
+
+
+def places(result: Result) -> dict[str, list[str]]:
+    return {
+        piece.heading: [str(citation.span) for citation in piece.citations]
+        for piece in result.pieces
+    }
+
+
+def test_each_value_comes_with_the_sentence_it_is_from() -> None:
+    answer = {"landlord": "Anna Bauer", "rent": 1250.0, "dogs": False, "guarantor": None}
+    result, asked = run([packed("lease.txt", LEASE)], answer)
+    assert result.data == answer
+    assert said(result) == {
+        "landlord": "Anna Bauer", "rent": "1250.0", "dogs": "false",
+        "guarantor": "Not in the text.",
+    }  # fmt: skip
+    assert places(result) == {
+        "landlord": ["lease.txt:1"], "rent": ["lease.txt:3"], "dogs": ["lease.txt:5"],
+        "guarantor": [],
+    }  # fmt: skip
+    assert result.missing == ()
+    assert asked[0].schema == SCHEMA and SCHEMA in asked[0].text and QUESTION in asked[0].text
+    assert not asked[0].stream
+
+
+def test_a_question_takes_the_place_of_our_own() -> None:
+    _, asked = run([packed("lease.txt", LEASE)], {}, question="Who lets it?")
+    assert asked[0].text.startswith("Who lets it?\n") and QUESTION not in asked[0].text
+
+
+def test_what_is_made_up_is_said() -> None:
+    answer = {"landlord": "Anna Bauer", "agent": "Otto Kern", "rent": 1300, "kind": "lease"}
+    result, _ = run([packed("lease.txt", LEASE)], {"a": answer, "b": ["Otto Kern", True]})
+    # a word of the schema is chosen and not read
+    assert result.missing == ("Otto Kern", "1300")
+    assert list(said(result)) == ["a.landlord", "a.agent", "a.rent", "a.kind", "b[0]", "b[1]"]
+
+
+def test_parts_fill_in_what_is_open_and_lists_are_joined() -> None:
+    packs = [packed("lease.txt", LEASE), packed("more.txt", MORE)]
+    first = {"rent": 1250, "deposit": None, "tenants": ["Tom Ruiz"], "note": ""}
+    second = {"rent": 1, "deposit": 3750, "tenants": ["Tom Ruiz", "Mei Chen"], "note": "paid"}
+    result, _ = run(packs, first, second)
+    assert result.data == {
+        "rent": 1250, "deposit": 3750, "tenants": ["Tom Ruiz", "Mei Chen"], "note": "paid",
+    }  # fmt: skip
+    assert places(result)["deposit"] == ["more.txt:1"]
+    assert places(result)["tenants[1]"] == ["more.txt:1"]
+
+
+@pytest.mark.parametrize("empty", [[], "", None])
+def test_what_says_nothing_is_not_in_the_text(empty: object) -> None:
+    result, _ = run([packed("lease.txt", LEASE)], {"parties": empty})
+    assert said(result) == {"parties": "Not in the text."}
+    assert result.missing == () and result.data == {"parties": empty}
+
+
+def test_a_value_may_stand_alone() -> None:
+    result, _ = run([packed("lease.txt", LEASE)], "Anna Bauer")
+    assert said(result) == {"answer": "Anna Bauer"}
+
+
+def test_half_a_form_is_none() -> None:
+    job = extract([packed("lease.txt", LEASE)], "", SCHEMA, max_tokens=9)
+    with pytest.raises(CutShort, match="cut at 9 tokens"):
+        drive(job, lambda question: Answer('{"kind": "le', finished=False), print)
+
+
+def test_the_schema_of_fields_has_them_in_order() -> None:
+    schema = json.loads(fields_schema(["monthly rent", "Miete"]))
+    assert list(schema["properties"]) == schema["required"] == ["monthly rent", "Miete"]
+    assert schema["properties"]["Miete"] == {"type": ["string", "null"]}
+    assert not schema["additionalProperties"]
