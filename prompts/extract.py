@@ -16,6 +16,8 @@ from longctx.prompts.template import fill
 
 QUESTION = "What do the documents say of each of the fields below?"
 _NUMBER = re.compile(r"\d+(?:[,' ]\d{3})*(?:\.\d+)?")
+# Versions, dates and sums, of which each part may stand somewhere else.
+_FIGURES = re.compile(r"\d+(?:[.,:/-]\d+)*")
 
 
 class CutShort(Exception):
@@ -58,7 +60,8 @@ def extract(packs: Sequence[Pack], question: str, schema: str, *, max_tokens: in
             raise CutShort(f"the answer was cut at {max_tokens:,} tokens and is no whole JSON")
         data = _joined(data, json.loads(said.text))
     # words of the schema itself are known, such as those to choose from
-    known = set(words(f"{question} {schema}")).union(*(words(pack.text) for pack in packs))
+    texts = [question, schema, *(pack.text for pack in packs)]
+    known = {word for one in texts for word in (*words(one), *_FIGURES.findall(one))}
     # each number as it is written
     numbers = {_plain(one): one for pack in packs for one in _NUMBER.findall(pack.text)}
     pieces, missing = list[Piece](), list[str]()
@@ -106,7 +109,9 @@ def _is_known(value: Any, words_known: set[str], numbers: Collection[str]) -> bo
     """Whether the text has what is said; true and false are nowhere and always known."""
     if _is_number(value):
         return _plain(str(value)) in numbers
-    return isinstance(value, bool) or words_known.issuperset(words(value))
+    if isinstance(value, bool):
+        return True
+    return words_known.issuperset((*words(value), *_FIGURES.findall(value)))
 
 
 def _is_number(value: Any) -> bool:
@@ -121,5 +126,5 @@ def _plain(number: str) -> str:
 def _proof(path: str, body: str, question: str, packs: Sequence[Pack]) -> tuple[Citation, ...]:
     """The sentence that has the value, of the Pack where it is nearest."""
     about = re.sub(r"[\W_]+", " ", path) + " " + question
-    proofs = [prove(body, about, pack, most=1) for pack in packs]
+    proofs = [prove(body, about, pack, most=1, verbatim=True) for pack in packs]
     return max(proofs, key=lambda proof: (proof.shared, len(proof.citations))).citations[:1]

@@ -56,12 +56,19 @@ class _Passage(NamedTuple):
     end: int
 
 
-def prove(answer: str, question: str, pack: Pack, *, most: int = 3) -> Proof:
+def prove(
+    answer: str, question: str, pack: Pack, *, most: int = 3, verbatim: bool = False
+) -> Proof:
     """The Proof of an answer: at most `most` sentences of the Pack.
 
     Each sentence of the answer has one; an answer of one sentence those that are near the best.
+    With `verbatim` they are among those that hold the answer as it stands, if any do.
     """
     passages = list(_passages(pack))
+    if verbatim:
+        wanted = _flat(answer)
+        holding = [one for one in passages if wanted in _flat(pack.text[one.start : one.end])]
+        passages = holding or passages
     texts = [pack.text[one.start : one.end] for one in passages]
     of_question = relevance(texts, question)
     claims = [answer[start:end] for start, end in sentences(answer)][:most]
@@ -102,6 +109,10 @@ def _best(
     for index in sorted(order, key=lambda index: -scores[index]):
         first.setdefault(texts[index], index)
     return list(first.values())
+
+
+def _flat(text: str) -> str:
+    return " ".join(text.casefold().split())
 
 
 def _quoted(passage: _Passage, pack: Pack) -> Citation | None:

@@ -76,6 +76,22 @@ def test_what_is_made_up_is_said() -> None:
     assert list(said(result)) == ["a.landlord", "a.agent", "a.rent", "a.kind", "b[0]", "b[1]"]
 
 
+def test_the_sentence_holds_the_value_as_it_stands() -> None:
+    text = (
+        "The minimum version, with 1.3.0 fixed and 0.1 out, is a matter of taste.\n\n"
+        "One needs R 3.1.0.\n"
+    )
+    result, _ = run([packed("faq.txt", text)], {"minimum version": "3.1.0"})
+    assert places(result) == {"minimum version": ["faq.txt:3"]}
+
+
+def test_a_version_or_a_sum_must_stand_there_as_a_whole() -> None:
+    text = "Since version 2.3 on 5 May it needs R 4.1.0; 1,250 users.\n"
+    answer = {"least": "R 4.1.0", "version": "4.2.3", "users": "1,250", "since": "2.3 on 5 May"}
+    result, _ = run([packed("faq.txt", text)], answer)
+    assert result.missing == ("4.2.3",)
+
+
 def test_parts_fill_in_what_is_open_and_lists_are_joined() -> None:
     packs = [packed("lease.txt", LEASE), packed("more.txt", MORE)]
     first = {"rent": 1250, "deposit": None, "tenants": ["Tom Ruiz"], "note": ""}
