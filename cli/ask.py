@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from longctx.cli.failure import UsageFault, tell_failure
 from longctx.cli.options import ModelOptions, OutputOptions, Paths, SourceOptions
+from longctx.cli.output_file import check_writable, write_whole
+from longctx.cli.screen import clean
+
+if TYPE_CHECKING:
+    from longctx.cli.gather import Gathered
+    from longctx.cli.run import Run
 
 
 def ask(
@@ -23,6 +30,13 @@ def ask(
     schema: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Answer in JSON that follows this JSON schema."),
+    ] = None,
+    each: Annotated[
+        bool, typer.Option("--each", help="Fill in the form for each document by itself.")
+    ] = False,
+    csv_output: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write the forms to FILE too, a row for each document."),
     ] = None,
     watch: Annotated[
         bool, typer.Option("--watch", help="Answer again when a file changes, until Ctrl-C.")
@@ -49,9 +63,14 @@ def ask(
     Examples:
         longctx ask ./papers -q "Which of them measure memory?"
         longctx ask lease.pdf --fields "landlord, tenant, monthly rent"
+        longctx ask ./invoices --fields "date, sender, total" --each --csv-output invoices.csv
         pdftotext law.pdf - | longctx ask -q "Who may appeal, and when?"
     """
-    form = _form(question, fields, schema)
+    form = Form(_form(question, fields, schema), each, csv_output)
+    if not form.schema and (each or csv_output is not None):
+        raise UsageFault("--each and --csv-output are for forms", "give --fields or --schema, too")
+    if csv_output is not None:
+        check_writable(csv_output)
     if not watch:
         _answer(question, form, sources, model, output, paths, least)
         return 0
@@ -70,6 +89,15 @@ def ask(
         except Exception as error:
             # the next change may mend it
             tell_failure(error, verbose=output.verbose)
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """The JSON schema that an answer follows, "" where it is free, and what becomes of it."""
+
+    schema: str
+    each: bool
+    csv_output: Path | None
 
 
 def _form(question: str, fields: str, schema: Path | None) -> str:
@@ -96,9 +124,31 @@ def _form(question: str, fields: str, schema: Path | None) -> str:
     return json.dumps(found, ensure_ascii=False)
 
 
+def _fill_in(run: Run, gathered: Gathered, question: str, form: Form, tokens: int) -> None:
+    """Fill in the form, for all or for each, and report."""
+    from longctx.cli.form_table import form_table
+    from longctx.prompts.extract import extract, extract_each
+
+    # before anything is read for it
+    run.model.grammar(form.schema)
+    room = len(question) + len(form.schema) + 2 * tokens
+    asked = question, form.schema
+    if form.each:
+        groups = run.packs_each(gathered, question_tokens=room, question=question)
+        result = run.finish(extract_each(groups, *asked, max_tokens=tokens))
+        table = result.data
+    else:
+        packs = run.packs(gathered, question_tokens=room, question=question)
+        result = run.finish(extract(packs, *asked, max_tokens=tokens))
+        table = {", ".join(document.name for document in gathered.documents): result.data}
+    if form.csv_output is not None:
+        write_whole(form.csv_output, clean(form_table(table)))
+        run.screen.note(f"wrote {form.csv_output}")
+
+
 def _answer(
     question: str,
-    form: str,
+    form: Form,
     sources: SourceOptions,
     model: ModelOptions,
     output: OutputOptions,
@@ -109,21 +159,17 @@ def _answer(
     from longctx.cli.run import Run
     from longctx.prompts.ask import BEFORE
     from longctx.prompts.ask import ask as job
-    from longctx.prompts.extract import extract
     from longctx.runtime.catalog import find
 
     run = Run("ask", sources, model, output)
     tokens = model.max_tokens or 512
     with run:
         gathered = run.gather(paths)
-        if form:
-            # before anything is read for it
-            run.model.grammar(form)
-        room = len(question) + len(form) + 2 * tokens
-        packs = run.packs(gathered, question_tokens=room, question=question)
-        if form:
-            run.finish(extract(packs, question, form, max_tokens=tokens))
+        if form.schema:
+            _fill_in(run, gathered, question, form, tokens)
             return
+        room = len(question) + 2 * tokens
+        packs = run.packs(gathered, question_tokens=room, question=question)
         if least is None:
             known = find(run.model.name)
             least = known.least if known else 0.0

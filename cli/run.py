@@ -145,6 +145,23 @@ class Run:
         self._make_room(max(pack.num_tokens for pack in packs), question_tokens, slack_tokens)
         return packs
 
+    def packs_each(
+        self, gathered: Gathered, *, question_tokens: int, question: str = ""
+    ) -> dict[str, tuple[Pack, ...]]:
+        """The Packs of each Document by itself, by its name."""
+        groups: dict[str, tuple[Pack, ...]] = {}
+        skipped = gathered.skipped
+        for document in gathered.documents:
+            alone = Gathered((document,), skipped, gathered.files)
+            groups[document.name] = self.packs(
+                alone, question_tokens=question_tokens, question=question
+            )
+            skipped = ()
+        packs = tuple(pack for group in groups.values() for pack in group)
+        self._take(packs)
+        self._make_room(max(pack.num_tokens for pack in packs), question_tokens)
+        return groups
+
     def take_whole(self, documents: Sequence[Document], *, question_tokens: int) -> None:
         """Take in Documents whose passages will stand in the questions themselves."""
         packs = make_packs(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from longctx.ingest.words import words
@@ -41,11 +41,32 @@ def fields_schema(names: Sequence[str]) -> str:
     )
 
 
-def extract(packs: Sequence[Pack], question: str, schema: str, *, max_tokens: int = 512) -> Job:
+def extract_each(
+    groups: Mapping[str, Sequence[Pack]], question: str, schema: str, *, max_tokens: int = 512
+) -> Job:
+    """A form for each Document, by its name; one that is too long is told of and left out."""
+    data, pieces, missing = dict[str, Any](), list[Piece](), list[str]()
+    for name, packs in groups.items():
+        try:
+            found = yield from extract(packs, question, schema, max_tokens=max_tokens, name=name)
+        except CutShort as error:
+            found = Result("ask", (Piece(name, f"{error} ({error.hint})"),))
+            yield found.pieces[0]
+        data[name] = found.data
+        pieces += found.pieces
+        missing += found.missing
+    counts = {"documents": len(data), "forms": sum(one is not None for one in data.values())}
+    known = tuple(dict.fromkeys(missing))
+    return Result("ask", tuple(pieces), counts=counts, missing=known, data=data)
+
+
+def extract(
+    packs: Sequence[Pack], question: str, schema: str, *, max_tokens: int = 512, name: str = ""
+) -> Job:
     """What the Packs say, as JSON that follows the schema, a Piece for each value.
 
     Of several Packs each is asked: what the first leaves null the next may fill in, and lists are
-    joined.
+    joined. The `name` of what the form is for stands before each value.
 
     Raises:
         CutShort: the answer is longer than `max_tokens`.
@@ -53,7 +74,8 @@ def extract(packs: Sequence[Pack], question: str, schema: str, *, max_tokens: in
     text = fill("extract", question=question or QUESTION, schema=schema)
     data: Any = None
     for number, pack in enumerate(packs, 1):
-        label = f"asking part {number} of {len(packs)}" if len(packs) > 1 else "answering"
+        part = f"asking part {number} of {len(packs)}" if len(packs) > 1 else "answering"
+        label = f"{name}: {part}" if name else part
         said = yield Question(pack, text, max_tokens, label=label, schema=schema)
         assert isinstance(said, Answer)
         if not said.finished:
@@ -73,7 +95,8 @@ def extract(packs: Sequence[Pack], question: str, schema: str, *, max_tokens: in
         elif value is not None:
             written = numbers[_plain(body)] if _is_number(value) else body
             citations = _proof(path, written, question, packs)
-        pieces.append(Piece(path or "answer", body, citations=citations))
+        heading = f"{name}: {path}" if name and path else name or path or "answer"
+        pieces.append(Piece(heading, body, citations=citations))
         yield pieces[-1]
     return Result("ask", tuple(pieces), missing=tuple(dict.fromkeys(missing)), data=data)
 

@@ -239,10 +239,52 @@ def test_half_a_form_is_refused(run, law):
     assert "cut at 12 tokens" in err and "--max-tokens" in err
 
 
+EACH = """\
+law.txt: place
+    Ulm
+    law.txt:1: "The court sits in Ulm."
+
+tale.txt
+    the answer was cut at 17 tokens and is no whole JSON (--max-tokens N allows a longer one;
+"""
+
+
+def test_each_document_has_a_form_of_its_own(run, law, tmp_path):
+    (tmp_path / "work" / "tale.txt").write_text("The fox came at dusk.\n")
+    law.say = lambda question: (
+        '{"place": "Ulm"}' if len(law.questions) == 1 else '{"place": "The fox'
+    )
+    given = ["--fields", "place", "--each", "--csv-output", "forms.csv", "--max-tokens", "17"]
+    code, out, err = run("ask", "law.txt", "tale.txt", *given)
+    assert (code, err.count("longctx:")) == (0, 0), err
+    assert out.startswith(EACH.rstrip("\n"))
+    assert out.endswith("(documents 2, forms 1)\n")
+    assert "law.txt: answering" in err and "wrote forms.csv" in err
+    table = (tmp_path / "work" / "forms.csv").read_text()
+    assert table == "document,place\nlaw.txt,Ulm\ntale.txt,\n"
+    law.questions.clear()
+    code, out, _ = run("ask", "law.txt", "tale.txt", *given, "--format", "json")
+    found = json.loads(out)
+    assert found["data"] == {"law.txt": {"place": "Ulm"}, "tale.txt": None}
+    assert [one["name"] for one in found["documents"]] == ["law.txt", "tale.txt"]
+
+
+def test_one_form_for_all_is_one_row(run, law, tmp_path):
+    (tmp_path / "work" / "tale.txt").write_text("The fox came at dusk.\n")
+    law.say = lambda question: '{"place": "Ulm"}'
+    given = ["--fields", "place", "--csv-output", "forms.csv"]
+    assert run("ask", "law.txt", "tale.txt", *given).code == 0
+    table = (tmp_path / "work" / "forms.csv").read_text()
+    assert table == 'document,place\n"law.txt, tale.txt",Ulm\n'
+
+
 @pytest.mark.parametrize(
     ("words", "reason"),
     [
         ([], "nothing is asked"),
+        (["-q", "How long?", "--each"], "are for forms"),
+        (["-q", "How long?", "--csv-output", "forms.csv"], "are for forms"),
+        (["--fields", "a", "--csv-output", "no/such.csv"], "mkdir -p"),
         (["-q", " "], "nothing is asked"),
         (["--fields", " , "], "has no names"),
         (["--fields", "a", "--schema", "form.json"], "two ways to say the same"),
