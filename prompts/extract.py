@@ -16,6 +16,8 @@ from longctx.prompts.template import fill
 
 QUESTION = "What do the documents say of each of the fields below?"
 _NUMBER = re.compile(r"\d+(?:[,' ]\d{3})*(?:\.\d+)?")
+# What a model writes where it should leave a field open.
+_NOTHING = {"", "null", "none", "n/a"}
 # Versions, dates and sums, of which each part may stand somewhere else.
 _FIGURES = re.compile(r"\d+(?:[.,:/-]\d+)*")
 
@@ -80,7 +82,7 @@ def extract(
         assert isinstance(said, Answer)
         if not said.finished:
             raise CutShort(f"the answer was cut at {max_tokens:,} tokens and is no whole JSON")
-        data = _joined(data, json.loads(said.text))
+        data = _joined(data, _emptied(json.loads(said.text), json.loads(schema)))
     # words of the schema itself are known, such as those to choose from
     texts = [question, schema, *(pack.text for pack in packs)]
     known = {word for one in texts for word in (*words(one), *_FIGURES.findall(one))}
@@ -99,6 +101,20 @@ def extract(
         pieces.append(Piece(heading, body, citations=citations))
         yield pieces[-1]
     return Result("ask", tuple(pieces), missing=tuple(dict.fromkeys(missing)), data=data)
+
+
+def _emptied(data: Any, schema: Any) -> Any:
+    """The answer with null for a text that only says so, where the schema lets it be null."""
+    if not isinstance(schema, dict):
+        return data
+    if isinstance(data, dict):
+        known = schema.get("properties", {})
+        return {key: _emptied(value, known.get(key)) for key, value in data.items()}
+    if isinstance(data, list):
+        return [_emptied(value, schema.get("items")) for value in data]
+    may_be_null = "null" in schema.get("type", ())
+    says_so = isinstance(data, str) and data.strip(" .").casefold() in _NOTHING
+    return None if may_be_null and says_so else data
 
 
 def _joined(one: Any, other: Any) -> Any:

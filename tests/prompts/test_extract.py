@@ -111,6 +111,24 @@ def test_what_says_nothing_is_not_in_the_text(empty: object) -> None:
     assert result.missing == () and result.data == {"parties": empty}
 
 
+def test_a_word_for_nothing_is_nothing_where_that_may_be() -> None:
+    optional = {"type": ["string", "null"]}
+    schema = {
+        "type": "object",
+        "properties": {
+            "agent": optional,
+            "names": {"type": "array", "items": optional},
+            "must": {"type": "string"},
+        },
+    }
+    answer = {"agent": "null", "names": ["N/A.", "Anna Bauer"], "must": "none", "more": "null"}
+    job = extract([packed("lease.txt", LEASE)], "", json.dumps(schema))
+    result = drive(job, lambda question: Answer(json.dumps(answer)), lambda piece: None)
+    assert result.data == {
+        "agent": None, "names": [None, "Anna Bauer"], "must": "none", "more": "null",
+    }  # fmt: skip
+
+
 def test_a_value_may_stand_alone() -> None:
     result, _ = run([packed("lease.txt", LEASE)], "Anna Bauer")
     assert said(result) == {"answer": "Anna Bauer"}
