@@ -69,7 +69,8 @@ class Walk:
         # a model may have room for more tokens than its tokenizer knows
         room = np.zeros(logits.shape[-1], dtype=np.bool_)
         room[: len(bits)] = bits[: len(room)]
-        return logits.masked_fill(~torch.from_numpy(room), float("-inf"))
+        # by one thread: so short a work is not worth waiting for another where cores are busy
+        return torch.from_numpy(np.where(room, logits.numpy(), np.float32("-inf")))
 
     def take(self, token: int) -> bool:
         """Returns whether the answer is whole with this token, so that nothing can follow it."""
