@@ -43,6 +43,8 @@ MLP_ROWS = 8_192
 # Tokens of an answer that are read at once where they see everything: weights and keys come from
 # memory once for all of them.
 ANSWER_ROWS = 8
+# In 8 bits only as many queries of a KV head as the least tile has: with more the kernel spills.
+EIGHT_QUERIES = 16
 
 # Programs of the attention kernel per processor of the device that keep it busy.
 PROGRAMS_EACH = 2
@@ -86,7 +88,10 @@ class DeviceReader:
     @property
     def most_rows(self) -> int:
         """The most tokens that are decoded at once: one that chooses its Blocks does so alone."""
-        return ANSWER_ROWS if self.decode_rule is None else 1
+        if self.decode_rule is not None:
+            return 1
+        group = self.config.num_heads // self.config.num_kv_heads
+        return max(1, EIGHT_QUERIES // group) if self.numerics.kv8 else ANSWER_ROWS
 
     @property
     def settings(self) -> str:

@@ -184,7 +184,7 @@ def decoding(reader: DeviceReader, length: int, rule: BlockRule | None, tokens: 
     several = None
     if rule is None:
         # as many as are guessed from what was read before
-        reader.cache.length, guessed = length, token.expand(device_reader.ANSWER_ROWS)
+        reader.cache.length, guessed = length, token.expand(reader.most_rows)
         reader.decode(guessed)
         began = time.perf_counter()
         reader.decode(guessed)

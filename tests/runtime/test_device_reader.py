@@ -110,6 +110,15 @@ def test_written_tokens_choose_their_blocks_as_those_of_the_decoder_do(tiny_mode
 def test_several_tokens_of_an_answer_are_read_at_once(tiny_model_dir, monkeypatch):
     theirs, ours = readers(tiny_model_dir("qwen2"), NUMBERS, None, 270)
     assert ours.most_rows == 8
+    in_eight_bits = replace(ours.numerics, kv8=True)
+    assert ours.config.num_heads == 2 * ours.config.num_kv_heads
+    with monkeypatch.context() as patched:
+        patched.setattr(ours, "numerics", in_eight_bits)
+        assert ours.most_rows == 8
+        patched.setattr(ours, "config", replace(ours.config, num_heads=40))
+        assert ours.most_rows == 1
+        patched.setattr(ours, "decode_rule", LITTLE)
+        assert ours.most_rows == 1
     pieces, read = [], ours.piece
     monkeypatch.setattr(ours, "piece", lambda *given: pieces.append(len(given[0])) or read(*given))
     ids = random_ids(270)
