@@ -80,9 +80,12 @@ def extract(
         label = f"{name}: {part}" if name else part
         said = yield Question(pack, text, max_tokens, label=label, schema=schema)
         assert isinstance(said, Answer)
-        if not said.finished:
-            raise CutShort(f"the answer was cut at {max_tokens:,} tokens and is no whole JSON")
-        data = _joined(data, _emptied(json.loads(said.text), json.loads(schema)))
+        try:
+            form = json.loads(said.text)
+        except ValueError:
+            reason = f"the answer was cut at {max_tokens:,} tokens and is no whole JSON"
+            raise CutShort(reason) from None
+        data = _joined(data, _emptied(form, json.loads(schema)))
     # words of the schema itself are known, such as those to choose from
     texts = [question, schema, *(pack.text for pack in packs)]
     known = {word for one in texts for word in (*words(one), *_FIGURES.findall(one))}

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from longctx.runtime.chat import chat_prompt
     from longctx.runtime.engine import Engine
+    from longctx.runtime.grammar import Grammar
     from longctx.runtime.loading import load_engine
     from longctx.runtime.prefix_store import PrefixStore
     from longctx.runtime.sampling import Sampling
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 _MODULES = {
     "Engine": "engine",
+    "Grammar": "grammar",
     "PrefixStore": "prefix_store",
     "Sampling": "sampling",
     "Tokenizer": "tokenizer",
@@ -23,7 +25,15 @@ _MODULES = {
     "load_engine": "loading",
 }
 
-__all__ = ["Engine", "PrefixStore", "Sampling", "Tokenizer", "chat_prompt", "load_engine"]
+__all__ = [
+    "Engine",
+    "Grammar",
+    "PrefixStore",
+    "Sampling",
+    "Tokenizer",
+    "chat_prompt",
+    "load_engine",
+]
 
 
 def __getattr__(name: str) -> Any:
