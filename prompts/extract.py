@@ -92,14 +92,15 @@ def extract(
     # each number as it is written
     numbers = {_plain(one): one for pack in packs for one in _NUMBER.findall(pack.text)}
     pieces, missing = list[Piece](), list[str]()
-    for path, value in _values(data):
+    for path, value, beside in _values(data):
         body = _said(value)
         citations: tuple[Citation, ...] = ()
         if value is not None and not _is_known(value, known, numbers):
             missing.append(body)
         elif value is not None:
             written = numbers[_plain(body)] if _is_number(value) else body
-            citations = _proof(path, written, question, packs)
+            about = re.sub(r"[\W_]+", " ", path)
+            citations = _proof(written, f"{about} {beside} {question}", packs)
         heading = f"{name}: {path}" if name and path else name or path or "answer"
         pieces.append(Piece(heading, body, citations=citations))
         yield pieces[-1]
@@ -129,16 +130,18 @@ def _joined(one: Any, other: Any) -> Any:
     return other if one is None or one == "" else one
 
 
-def _values(data: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """The values of an answer, each with its path: `parties[0].name`."""
+def _values(data: Any, path: str = "", beside: str = "") -> Iterator[tuple[str, Any, str]]:
+    """The values of an answer, each with its path, `parties[0].name`, and the texts beside it."""
     if isinstance(data, dict):
+        # of one of several objects the texts beside a value say which of them it is of
+        texts = [value for value in data.values() if isinstance(value, str)] if path else []
         for key, value in data.items():
-            yield from _values(value, f"{path}.{key}" if path else key)
+            yield from _values(value, f"{path}.{key}" if path else key, " ".join(texts))
     elif isinstance(data, list) and data:
         for index, value in enumerate(data):
-            yield from _values(value, f"{path}[{index}]")
+            yield from _values(value, f"{path}[{index}]", beside)
     else:
-        yield path, None if data in ("", []) else data
+        yield path, None if data in ("", []) else data, beside
 
 
 def _said(value: Any) -> str:
@@ -165,8 +168,7 @@ def _plain(number: str) -> str:
     return str(float(re.sub(r"[^\d.]", "", number)))
 
 
-def _proof(path: str, body: str, question: str, packs: Sequence[Pack]) -> tuple[Citation, ...]:
+def _proof(body: str, about: str, packs: Sequence[Pack]) -> tuple[Citation, ...]:
     """The sentence that has the value, of the Pack where it is nearest."""
-    about = re.sub(r"[\W_]+", " ", path) + " " + question
     proofs = [prove(body, about, pack, most=1, verbatim=True) for pack in packs]
     return max(proofs, key=lambda proof: (proof.shared, len(proof.citations))).citations[:1]

@@ -85,6 +85,16 @@ def test_the_sentence_holds_the_value_as_it_stands() -> None:
     assert places(result) == {"minimum version": ["faq.txt:3"]}
 
 
+def test_a_value_of_many_objects_is_found_beside_the_others_of_its_own() -> None:
+    text = "Ann Kern is 41.\n\nBea Roth, of Ulm, is 37.\n\nCal Roth, of Graz, is 37 as well.\n"
+    people = [{"name": "Bea Roth", "age": 37}, {"name": "Cal Roth", "age": 37}]
+    result, _ = run([packed("list.txt", text)], {"people": people})
+    assert places(result) == {
+        "people[0].name": ["list.txt:3"], "people[0].age": ["list.txt:3"],
+        "people[1].name": ["list.txt:5"], "people[1].age": ["list.txt:5"],
+    }  # fmt: skip
+
+
 def test_a_version_or_a_sum_must_stand_there_as_a_whole() -> None:
     text = "Since version 2.3 on 5 May it needs R 4.1.0; 1,250 users.\n"
     answer = {"least": "R 4.1.0", "version": "4.2.3", "users": "1,250", "since": "2.3 on 5 May"}
