@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import linear
@@ -67,5 +68,6 @@ def _likeliest(row: Tensor) -> Tensor:
         return row.topk(min(RESCORED, len(row))).indices
     # as many runs have a number that is no less than this, so the greatest are among those
     least = whole.amax(1).topk(RESCORED).values[-1]
-    found = (row >= least).nonzero()[:, 0]
+    # torch's nonzero takes seven times as long
+    found = torch.from_numpy(np.flatnonzero(row.numpy() >= least.numpy()))
     return found[row[found].topk(RESCORED).indices]
