@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,8 +16,9 @@ from longctx.cli.output_file import check_writable, write_whole
 from longctx.cli.screen import clean
 
 if TYPE_CHECKING:
-    from longctx.cli.gather import Gathered
     from longctx.cli.run import Run
+    from longctx.prompts.pack import Pack
+    from longctx.prompts.question import Job
 
 
 def ask(
@@ -31,12 +33,10 @@ def ask(
         Path | None,
         typer.Option(metavar="FILE", help="Answer in JSON that follows this JSON schema."),
     ] = None,
-    each: Annotated[
-        bool, typer.Option("--each", help="Fill in the form for each document by itself.")
-    ] = False,
+    each: Annotated[bool, typer.Option("--each", help="Ask each document by itself.")] = False,
     csv_output: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Write the forms to FILE too, a row for each document."),
+        typer.Option(metavar="FILE", help="Write a table to FILE too, a row for each document."),
     ] = None,
     watch: Annotated[
         bool, typer.Option("--watch", help="Answer again when a file changes, until Ctrl-C.")
@@ -58,7 +58,8 @@ def ask(
     place. The default model is first asked whether the answer is there at all, another one with
     --least, and JSON has the chance. What an answer names and the text does not have is listed.
     With --fields or --schema the answer is a form: each value with the sentence it is from, and
-    with --format json the whole of it under "data".
+    with --format json the whole of it under "data". With --each every document has an answer or a
+    form of its own.
 
     Examples:
         longctx ask ./papers -q "Which of them measure memory?"
@@ -67,9 +68,11 @@ def ask(
         pdftotext law.pdf - | longctx ask -q "Who may appeal, and when?"
     """
     form = Form(_form(question, fields, schema), each, csv_output)
-    if not form.schema and (each or csv_output is not None):
-        raise UsageFault("--each and --csv-output are for forms", "give --fields or --schema, too")
     if csv_output is not None:
+        if not (form.schema or each):
+            raise UsageFault("--csv-output is for --fields, --schema and --each")
+        if watch:
+            raise UsageFault("--csv-output does not go with --watch, which it would wake")
         check_writable(csv_output)
     if not watch:
         _answer(question, form, sources, model, output, paths, least)
@@ -124,28 +127,6 @@ def _form(question: str, fields: str, schema: Path | None) -> str:
     return json.dumps(found, ensure_ascii=False)
 
 
-def _fill_in(run: Run, gathered: Gathered, question: str, form: Form, tokens: int) -> None:
-    """Fill in the form, for all or for each, and report."""
-    from longctx.cli.form_table import form_table
-    from longctx.prompts.extract import extract, extract_each
-
-    # before anything is read for it
-    run.model.grammar(form.schema)
-    room = len(question) + len(form.schema) + 2 * tokens
-    asked = question, form.schema
-    if form.each:
-        groups = run.packs_each(gathered, question_tokens=room, question=question)
-        result = run.finish(extract_each(groups, *asked, max_tokens=tokens))
-        table = result.data
-    else:
-        packs = run.packs(gathered, question_tokens=room, question=question)
-        result = run.finish(extract(packs, *asked, max_tokens=tokens))
-        table = {", ".join(document.name for document in gathered.documents): result.data}
-    if form.csv_output is not None:
-        write_whole(form.csv_output, clean(form_table(table)))
-        run.screen.note(f"wrote {form.csv_output}")
-
-
 def _answer(
     question: str,
     form: Form,
@@ -156,22 +137,52 @@ def _answer(
     least: float | None,
 ) -> None:
     """Read, ask and report."""
+    from longctx.cli.form_table import form_table
     from longctx.cli.run import Run
-    from longctx.prompts.ask import BEFORE
-    from longctx.prompts.ask import ask as job
-    from longctx.runtime.catalog import find
 
     run = Run("ask", sources, model, output)
     tokens = model.max_tokens or 512
+    room = len(question) + len(form.schema) + 2 * tokens
     with run:
         gathered = run.gather(paths)
         if form.schema:
-            _fill_in(run, gathered, question, form, tokens)
-            return
-        room = len(question) + 2 * tokens
-        packs = run.packs(gathered, question_tokens=room, question=question)
-        if least is None:
-            known = find(run.model.name)
-            least = known.least if known else 0.0
-        gates = (BEFORE,) if least > 0 else ()
-        run.finish(job(packs, question, max_tokens=tokens, gates=gates, least=least))
+            # before anything is read for it
+            run.model.grammar(form.schema)
+        if form.each:
+            groups = run.packs_each(gathered, question_tokens=room, question=question)
+        else:
+            names = ", ".join(document.name for document in gathered.documents)
+            groups = {names: run.packs(gathered, question_tokens=room, question=question)}
+        result = run.finish(_job(run, groups, question, form, tokens, least))
+        if form.csv_output is not None:
+            table = result.data if form.each else dict.fromkeys(groups, result.data)
+            write_whole(form.csv_output, clean(form_table(table)))
+            run.screen.note(f"wrote {form.csv_output}")
+
+
+def _job(
+    run: Run,
+    groups: Mapping[str, Sequence[Pack]],
+    question: str,
+    form: Form,
+    tokens: int,
+    least: float | None,
+) -> Job:
+    """The job: a form or an answer, for each of the groups by its name or for the only one."""
+    from longctx.prompts.ask import BEFORE, ask_each
+    from longctx.prompts.ask import ask as ask_all
+    from longctx.prompts.extract import extract, extract_each
+    from longctx.runtime.catalog import find
+
+    (packs, *_) = groups.values()
+    if form.schema and form.each:
+        return extract_each(groups, question, form.schema, max_tokens=tokens)
+    if form.schema:
+        return extract(packs, question, form.schema, max_tokens=tokens)
+    if least is None:
+        known = find(run.model.name)
+        least = known.least if known else 0.0
+    gates = (BEFORE,) if least > 0 else ()
+    if form.each:
+        return ask_each(groups, question, max_tokens=tokens, gates=gates, least=least)
+    return ask_all(packs, question, max_tokens=tokens, gates=gates, least=least)

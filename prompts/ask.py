@@ -38,17 +38,20 @@ def ask(
     max_tokens: int = 512,
     gates: Collection[str] = (),
     least: float = 0.0,
+    name: str = "",
 ) -> Job:
     """The answer to the question with its Citations; of several Packs each is asked.
 
     At each of the `gates` (BEFORE, AFTER) the chance that the Pack holds the answer is measured; a
-    Pack whose chance is below `least` does not hold it, and one that passed is asked for it.
+    Pack whose chance is below `least` does not hold it, and one that passed is asked for it. With a
+    `name`, that of one of several Documents that are asked by themselves, no words are streamed.
     """
     told: list[_Told] = []
     for number, pack in enumerate(packs, 1):
-        label = f"asking part {number} of {len(packs)}" if len(packs) > 1 else "answering"
+        part = f"asking part {number} of {len(packs)}" if len(packs) > 1 else "answering"
+        label = f"{name}: {part}" if name else part
         # what may still be taken back is not shown as it comes
-        stream = len(packs) == 1 and not (AFTER in gates and least > 0)
+        stream = len(packs) == 1 and not name and not (AFTER in gates and least > 0)
         told.append((yield from _ask_pack(pack, question, max_tokens, gates, least, label, stream)))
     answers = [one for one in told if one.text]
     counts = {"parts": len(packs), "parts_with_an_answer": len(answers)}
@@ -66,6 +69,7 @@ def ask(
             lambda listed: fill("ask_join", question=question, answers=listed),
             max_tokens=max_tokens,
             label="joining the answers",
+            stream=not name,
         )
     return Result(
         "ask",
@@ -75,6 +79,29 @@ def ask(
         chances=chances,
         missing=missing(text, question, packs),
     )
+
+
+def ask_each(
+    groups: Mapping[str, Sequence[Pack]],
+    question: str,
+    *,
+    max_tokens: int = 512,
+    gates: Collection[str] = (),
+    least: float = 0.0,
+) -> Job:
+    """An answer of each Document's own, as a Piece by its name."""
+    data, pieces, missed = dict[str, str | None](), list[Piece](), list[str]()
+    for name, packs in groups.items():
+        found = yield from ask(
+            packs, question, max_tokens=max_tokens, gates=gates, least=least, name=name
+        )
+        data[name] = None if found.text == ABSENT else found.text
+        pieces.append(Piece(name, found.text, citations=found.citations))
+        yield pieces[-1]
+        missed += found.missing
+    counts = {"documents": len(data), "answers": sum(one is not None for one in data.values())}
+    known = tuple(dict.fromkeys(missed))
+    return Result("ask", tuple(pieces), counts=counts, missing=known, data=data)
 
 
 def _ask_pack(

@@ -269,6 +269,22 @@ def test_each_document_has_a_form_of_its_own(run, law, tmp_path):
     assert [one["name"] for one in found["documents"]] == ["law.txt", "tale.txt"]
 
 
+def test_each_document_has_an_answer_of_its_own(run, law, tmp_path):
+    (tmp_path / "work" / "tale.txt").write_text("The fox came at dusk.\n")
+    law.say = lambda question: "Within 30 days." if len(law.questions) == 1 else "Not in the text."
+    given = ["-q", "How long?", "--each", "--csv-output", "answers.csv", "--quiet"]
+    code, out, err = run("ask", "law.txt", "tale.txt", *given)
+    assert (code, err) == (0, "")
+    assert out == (
+        "law.txt\n    Within 30 days.\n"
+        '    law.txt:2: "An appeal is lodged within 30 days [not a tag] :smile: of it."\n\n'
+        "tale.txt\n    Not in the text.\n\n(documents 2, answers 1)\n"
+    )
+    table = (tmp_path / "work" / "answers.csv").read_text()
+    assert table == "document,answer\nlaw.txt,Within 30 days.\ntale.txt,\n"
+    assert len(law.questions) == 2
+
+
 def test_one_form_for_all_is_one_row(run, law, tmp_path):
     (tmp_path / "work" / "tale.txt").write_text("The fox came at dusk.\n")
     law.say = lambda question: '{"place": "Ulm"}'
@@ -282,8 +298,8 @@ def test_one_form_for_all_is_one_row(run, law, tmp_path):
     ("words", "reason"),
     [
         ([], "nothing is asked"),
-        (["-q", "How long?", "--each"], "are for forms"),
-        (["-q", "How long?", "--csv-output", "forms.csv"], "are for forms"),
+        (["-q", "How long?", "--csv-output", "a.csv"], "for --fields, --schema and --each"),
+        (["--fields", "a", "--csv-output", "a.csv", "--watch"], "does not go with --watch"),
         (["--fields", "a", "--csv-output", "no/such.csv"], "mkdir -p"),
         (["-q", " "], "nothing is asked"),
         (["--fields", " , "], "has no names"),
