@@ -22,9 +22,7 @@ if TYPE_CHECKING:
 
 
 def ask(
-    sources: SourceOptions,
-    model: ModelOptions,
-    output: OutputOptions,
+    *,
     question: Annotated[str, typer.Option("-q", "--question", help="The question.")] = "",
     fields: Annotated[
         str, typer.Option(metavar="NAMES", help="Fill in these fields, with commas, instead.")
@@ -34,6 +32,9 @@ def ask(
         typer.Option(metavar="FILE", help="Answer in JSON that follows this JSON schema."),
     ] = None,
     each: Annotated[bool, typer.Option("--each", help="Ask each document by itself.")] = False,
+    sources: SourceOptions,
+    model: ModelOptions,
+    output: OutputOptions,
     csv_output: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Write a table to FILE too, a row for each document."),
