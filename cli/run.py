@@ -23,6 +23,7 @@ from longctx.cli.settings import read_settings
 from longctx.cli.speed import remember
 from longctx.ingest.errors import InputError
 from longctx.prompts.budget import Budget
+from longctx.runtime.catalog import find
 
 if TYPE_CHECKING:
     from longctx.ingest.document import Document
@@ -142,7 +143,14 @@ class Run:
             for pack in packs:
                 self.screen.note(manifest_as_text(pack))
         self._take(packs)
-        self._make_room(max(pack.num_tokens for pack in packs), question_tokens, slack_tokens)
+        most = max(pack.num_tokens for pack in packs)
+        known = find(self.model.name)
+        if known and known.finds_in and most > known.finds_in:
+            self.screen.note(
+                f"{most:,} tokens are more than the {known.finds_in:,} in which {known.name} was "
+                "seen to find what it is asked for: check every answer, or use --split"
+            )
+        self._make_room(most, question_tokens, slack_tokens)
         return packs
 
     def packs_each(

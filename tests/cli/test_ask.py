@@ -44,6 +44,16 @@ def test_quiet_says_nothing_beside_the_answer(run, law):
     assert run("ask", "law.txt", "-q", "How long?", "--quiet") == (0, TEXT, "")
 
 
+@pytest.mark.parametrize(("finds_in", "warned"), [(None, False), (40, False), (5, True)])
+def test_more_than_the_model_was_seen_to_find_in_is_said(run, law, monkeypatch, finds_in, warned):
+    entry = replace(DEFAULT, name="scripted", finds_in=finds_in)
+    monkeypatch.setattr("longctx.cli.run.find", lambda name: entry)
+    code, out, err = run("ask", "law.txt", "-q", "How long?")
+    assert code == 0
+    said = "more than the 5 in which scripted was seen to find what it is asked for"
+    assert (said in err) == warned
+
+
 def test_the_engine_is_loaded_once(run, law):
     run("ask", "law.txt", "-q", "How long?")
     assert (law.num_loads, len(law.questions)) == (1, 1)
