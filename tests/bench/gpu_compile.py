@@ -38,7 +38,7 @@ from longctx.kernels.triton_tuning import Tuned
 from longctx.kernels.triton_vertical_slash import attend_lines
 from longctx.kernels.turns import make_turns
 from longctx.kernels.vertical_slash import VerticalSlashRule
-from longctx.runtime.device_reader import ANSWER_ROWS
+from longctx.runtime.device_reader import ANSWER_ROWS, EIGHT_QUERIES
 
 TYPES = {
     torch.bfloat16: "*bf16",
@@ -155,7 +155,8 @@ def launch_all(num_heads: int, num_groups: int, head_dim: int) -> None:
     attend(q[:1], *codes, one, splits=64, eight=eight)
     several = make_turns(NUMBERS, frequencies, 1024, ANSWER_ROWS)
     attend(q[:ANSWER_ROWS], keys, values, several, splits=16)
-    attend(q[:ANSWER_ROWS], *codes, several, splits=16, eight=eight)
+    few = make_turns(NUMBERS, frequencies, 1024, EIGHT_QUERIES // group)
+    attend(q[: few.num_tokens], *codes, few, splits=16, eight=eight)
     x = bf16(2, 3584)
     rms_norm(x, x[0], 1e-6, x)
     swiglu(bf16(2, 2 * 18_944))
