@@ -13,6 +13,8 @@ NAMES = ("none", "dca", "yarn")
 
 # The most native windows that are read: a million tokens of a model trained for 32,768.
 MOST = 32
+# The hidden size below which a model counts as small: 896 in the 0.5B, 1,536 in the 1.5B.
+SMALL = 1_024
 # What Qwen documents for its models of 32,768 tokens; more stretch costs accuracy near by.
 YARN_FACTOR = 4
 
@@ -20,8 +22,9 @@ YARN_FACTOR = 4
 def extend(config: ModelConfig, name: str, window: int | None = None) -> ModelConfig:
     """Returns the ModelConfig as it reads past its native window, by the extension called `name`.
 
-    "dca" cuts the text into Chunks so that no distance exceeds half of the native window, with a
-    quarter of that as the local size: the same for every window, up to `MOST` native ones. "yarn"
+    "dca" cuts the text into Chunks so that no distance exceeds the native window, or half of it in
+    small models, with a quarter of that as the local size: the same for every window, up to `MOST`
+    native ones. "yarn"
     stretches by the least power of two that holds `window`, `YARN_FACTOR` unless given: the same
     token is another one under another factor, so it is never left to the length of a prompt. A
     model that its makers stretch this way already keeps their numbers.
@@ -42,9 +45,10 @@ def extend(config: ModelConfig, name: str, window: int | None = None) -> ModelCo
     native = config.native_window
     if name == "dca":
         # at their longest distances small models find little: in the middle of 65,536 tokens the
-        # 0.5B found a number with half of them, and with three quarters or all of them did not
-        sizes = native // 2, native // 8
-        return replace(config, dual_chunk=sizes, window=MOST * native)
+        # 0.5B found a number with half of them, and with three quarters or all of them did not; of
+        # 131,072 the 1.5B answered what was asked with all of them, and with half something else
+        chunk = native // 2 if config.hidden_size < SMALL else native
+        return replace(config, dual_chunk=(chunk, chunk // 4), window=MOST * native)
     if rope_kind(config.rope_scaling) != "default":
         raise ModelError(
             f"the model's rope type is {rope_kind(config.rope_scaling)!r}, yarn needs a plain one",

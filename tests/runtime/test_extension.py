@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import pytest
 import torch
@@ -9,7 +10,7 @@ import torch
 from longctx.runtime.config import load_config
 from longctx.runtime.decoder import build_decoder
 from longctx.runtime.errors import ModelError
-from longctx.runtime.extension import extend
+from longctx.runtime.extension import SMALL, extend
 from longctx.runtime.loading import load_engine
 from longctx.runtime.numerics import choose_numerics
 from longctx.runtime.sight import Sight
@@ -46,6 +47,11 @@ def test_dual_chunks_have_the_same_numbers_at_every_window(directory):
         stretched = extend(config, "dca", window)
         assert (stretched.dual_chunk, stretched.window) == ((128, 32), 8192)
         assert stretched.native_window == 256
+
+
+def test_larger_models_see_as_far_in_a_chunk_as_they_were_trained_to(directory):
+    config = replace(load_config(directory), hidden_size=SMALL)
+    assert extend(config, "dca").dual_chunk == (256, 64)
 
 
 @pytest.mark.parametrize(
