@@ -68,26 +68,28 @@ def ask(
         longctx ask ./invoices --fields "date, sender, total" --each --csv-output invoices.csv
         pdftotext law.pdf - | longctx ask -q "Who may appeal, and when?"
     """
-    form = Form(_form(question, fields, schema), each, csv_output)
+    asked = Asked(question, _schema(question, fields, schema), each, csv_output, least)
+    if asked.schema and least is not None:
+        raise UsageFault("--least is for a question, a form leaves open what is not there")
     if csv_output is not None:
-        if not (form.schema or each):
+        if not (asked.schema or each):
             raise UsageFault("--csv-output is for --fields, --schema and --each")
         if watch:
             raise UsageFault("--csv-output does not go with --watch, which it would wake")
         check_writable(csv_output)
     if not watch:
-        _answer(question, form, sources, model, output, paths, least)
+        _answer(asked, sources, model, output, paths)
         return 0
     from longctx.cli.watch import look, wait_for_change
 
     if not paths or "-" in paths or sources.rev or sources.diff:
         raise UsageFault("--watch needs paths of files, without - and --rev and --diff")
     seen = look(paths, sources, output.output)
-    _answer(question, form, sources, model, output, paths, least)
+    _answer(asked, sources, model, output, paths)
     while True:
         seen = wait_for_change(paths, sources, seen, output.output)
         try:
-            _answer(question, form, sources, model, output, paths, least)
+            _answer(asked, sources, model, output, paths)
         except BrokenPipeError:
             raise
         except Exception as error:
@@ -96,15 +98,17 @@ def ask(
 
 
 @dataclass(frozen=True, slots=True)
-class Form:
-    """The JSON schema that an answer follows, "" where it is free, and what becomes of it."""
+class Asked:
+    """What is asked: a question, or with a JSON `schema` a form to fill in, of all or of `each`."""
 
+    question: str
     schema: str
     each: bool
     csv_output: Path | None
+    least: float | None
 
 
-def _form(question: str, fields: str, schema: Path | None) -> str:
+def _schema(question: str, fields: str, schema: Path | None) -> str:
     """The JSON schema that the answer follows, "" where it is free."""
     from longctx.prompts.extract import fields_schema
 
@@ -129,46 +133,37 @@ def _form(question: str, fields: str, schema: Path | None) -> str:
 
 
 def _answer(
-    question: str,
-    form: Form,
+    asked: Asked,
     sources: SourceOptions,
     model: ModelOptions,
     output: OutputOptions,
     paths: list[str] | None,
-    least: float | None,
 ) -> None:
     """Read, ask and report."""
     from longctx.cli.form_table import form_table
     from longctx.cli.run import Run
 
-    run = Run("ask", sources, model, output)
+    run, question = Run("ask", sources, model, output), asked.question
     tokens = model.max_tokens or 512
-    room = len(question) + len(form.schema) + 2 * tokens
+    room = len(question) + len(asked.schema) + 2 * tokens
     with run:
         gathered = run.gather(paths)
-        if form.schema:
+        if asked.schema:
             # before anything is read for it
-            run.model.grammar(form.schema)
-        if form.each:
+            run.model.grammar(asked.schema)
+        if asked.each:
             groups = run.packs_each(gathered, question_tokens=room, question=question)
         else:
             names = ", ".join(document.name for document in gathered.documents)
             groups = {names: run.packs(gathered, question_tokens=room, question=question)}
-        result = run.finish(_job(run, groups, question, form, tokens, least))
-        if form.csv_output is not None:
-            table = result.data if form.each else dict.fromkeys(groups, result.data)
-            write_whole(form.csv_output, clean(form_table(table)))
-            run.screen.note(f"wrote {form.csv_output}")
+        result = run.finish(_job(run, groups, asked, tokens))
+        if asked.csv_output is not None:
+            table = result.data if asked.each else dict.fromkeys(groups, result.data)
+            write_whole(asked.csv_output, clean(form_table(table)))
+            run.screen.note(f"wrote {asked.csv_output}")
 
 
-def _job(
-    run: Run,
-    groups: Mapping[str, Sequence[Pack]],
-    question: str,
-    form: Form,
-    tokens: int,
-    least: float | None,
-) -> Job:
+def _job(run: Run, groups: Mapping[str, Sequence[Pack]], asked: Asked, tokens: int) -> Job:
     """The job: a form or an answer, for each of the groups by its name or for the only one."""
     from longctx.prompts.ask import BEFORE, ask_each
     from longctx.prompts.ask import ask as ask_all
@@ -176,14 +171,15 @@ def _job(
     from longctx.runtime.catalog import find
 
     (packs, *_) = groups.values()
-    if form.schema and form.each:
-        return extract_each(groups, question, form.schema, max_tokens=tokens)
-    if form.schema:
-        return extract(packs, question, form.schema, max_tokens=tokens)
+    question, schema, least = asked.question, asked.schema, asked.least
+    if schema and asked.each:
+        return extract_each(groups, question, schema, max_tokens=tokens)
+    if schema:
+        return extract(packs, question, schema, max_tokens=tokens)
     if least is None:
         known = find(run.model.name)
         least = known.least if known else 0.0
     gates = (BEFORE,) if least > 0 else ()
-    if form.each:
+    if asked.each:
         return ask_each(groups, question, max_tokens=tokens, gates=gates, least=least)
     return ask_all(packs, question, max_tokens=tokens, gates=gates, least=least)

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 # With these a spreadsheet begins to calculate, and a Document is nothing to obey.
-_FORMULA = ("=", "+", "-", "@")
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def form_table(forms: Mapping[str, Any]) -> str:
@@ -18,7 +18,7 @@ def form_table(forms: Mapping[str, Any]) -> str:
     columns = list(dict.fromkeys(path for row in rows.values() for path in row))
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(["document", *columns])
+    writer.writerow(["document", *map(_safe, columns)])
     for name, row in rows.items():
         writer.writerow([_safe(name), *(_safe(row.get(column, "")) for column in columns)])
     return out.getvalue()

@@ -48,8 +48,7 @@ def ask(
     """
     told: list[_Told] = []
     for number, pack in enumerate(packs, 1):
-        part = f"asking part {number} of {len(packs)}" if len(packs) > 1 else "answering"
-        label = f"{name}: {part}" if name else part
+        label = asking(number, len(packs), name)
         # what may still be taken back is not shown as it comes
         stream = len(packs) == 1 and not name and not (AFTER in gates and least > 0)
         told.append((yield from _ask_pack(pack, question, max_tokens, gates, least, label, stream)))
@@ -79,6 +78,12 @@ def ask(
         chances=chances,
         missing=missing(text, question, packs),
     )
+
+
+def asking(number: int, parts: int, name: str = "") -> str:
+    """What is done now, for the one who waits: which part of how many, and of which Document."""
+    part = f"asking part {number} of {parts}" if parts > 1 else "answering"
+    return f"{name}: {part}" if name else part
 
 
 def ask_each(

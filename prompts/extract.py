@@ -5,17 +5,18 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from decimal import Decimal
 from typing import Any
 
 from longctx.ingest.words import words
-from longctx.prompts.ask import ABSENT
+from longctx.prompts.ask import ABSENT, asking
 from longctx.prompts.pack import Pack
 from longctx.prompts.proof import prove
 from longctx.prompts.question import Answer, Citation, Job, Piece, Question, Result
 from longctx.prompts.template import fill
 
 QUESTION = "What do the documents say of each of the fields below?"
-_NUMBER = re.compile(r"\d+(?:[,' ]\d{3})*(?:\.\d+)?")
+_NUMBER = re.compile(r"\d+(?:[.,' ]\d{3}(?!\d))*(?:[.,]\d+)?")
 # What a model writes where it should leave a field open.
 _NOTHING = {"", "null", "none", "n/a"}
 # Versions, dates and sums, of which each part may stand somewhere else.
@@ -76,21 +77,25 @@ def extract(
     text = fill("extract", question=question or QUESTION, schema=schema)
     data: Any = None
     for number, pack in enumerate(packs, 1):
-        part = f"asking part {number} of {len(packs)}" if len(packs) > 1 else "answering"
-        label = f"{name}: {part}" if name else part
+        label = asking(number, len(packs), name)
         said = yield Question(pack, text, max_tokens, label=label, schema=schema)
         assert isinstance(said, Answer)
         try:
-            form = json.loads(said.text)
+            filled = json.loads(said.text)
         except ValueError:
             reason = f"the answer was cut at {max_tokens:,} tokens and is no whole JSON"
             raise CutShort(reason) from None
-        data = _joined(data, _emptied(form, json.loads(schema)))
+        data = _joined(data, _emptied(filled, json.loads(schema)))
     # words of the schema itself are known, such as those to choose from
     texts = [question, schema, *(pack.text for pack in packs)]
     known = {word for one in texts for word in (*words(one), *_FIGURES.findall(one))}
     # each number as it is written
-    numbers = {_plain(one): one for pack in packs for one in _NUMBER.findall(pack.text)}
+    numbers = {
+        number: one
+        for pack in packs
+        for one in _NUMBER.findall(pack.text)
+        for number in _readings(one)
+    }
     pieces, missing = list[Piece](), list[str]()
     for path, value, beside in _values(data):
         body = _said(value)
@@ -98,7 +103,7 @@ def extract(
         if value is not None and not _is_known(value, known, numbers):
             missing.append(body)
         elif value is not None:
-            written = numbers[_plain(body)] if _is_number(value) else body
+            written = numbers[_size(value)] if _is_number(value) else body
             about = re.sub(r"[\W_]+", " ", path)
             citations = _proof(written, f"{about} {beside} {question}", packs)
         heading = f"{name}: {path}" if name and path else name or path or "answer"
@@ -116,7 +121,7 @@ def _emptied(data: Any, schema: Any) -> Any:
         return {key: _emptied(value, known.get(key)) for key, value in data.items()}
     if isinstance(data, list):
         return [_emptied(value, schema.get("items")) for value in data]
-    may_be_null = "null" in schema.get("type", ())
+    may_be_null = any("null" in one.get("type", ()) for one in (schema, *schema.get("anyOf", ())))
     says_so = isinstance(data, str) and data.strip(" .").casefold() in _NOTHING
     return None if may_be_null and says_so else data
 
@@ -150,10 +155,10 @@ def _said(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def _is_known(value: Any, words_known: set[str], numbers: Collection[str]) -> bool:
+def _is_known(value: Any, words_known: set[str], numbers: Collection[Decimal]) -> bool:
     """Whether the text has what is said; true and false are nowhere and always known."""
     if _is_number(value):
-        return _plain(str(value)) in numbers
+        return _size(value) in numbers
     if isinstance(value, bool):
         return True
     return words_known.issuperset((*words(value), *_FIGURES.findall(value)))
@@ -163,9 +168,17 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _plain(number: str) -> str:
-    """A number without what parts its thousands and without an end that says nothing."""
-    return str(float(re.sub(r"[^\d.]", "", number)))
+def _size(value: float) -> Decimal:
+    """A number without its sign, which a text may say in words."""
+    return abs(Decimal(str(value)))
+
+
+def _readings(written: str) -> Iterator[Decimal]:
+    """What a written number may mean: 1.250 is one and a quarter here and a thousand there."""
+    for point, between in ((".", ","), (",", ".")):
+        plain = re.sub(rf"[{between}' ]", "", written).replace(point, ".")
+        if plain.count(".") <= 1:
+            yield Decimal(plain)
 
 
 def _proof(body: str, about: str, packs: Sequence[Pack]) -> tuple[Citation, ...]:

@@ -314,6 +314,7 @@ def test_one_form_for_all_is_one_row(run, law, tmp_path):
         (["-q", " "], "nothing is asked"),
         (["--fields", " , "], "has no names"),
         (["--fields", "a", "--schema", "form.json"], "two ways to say the same"),
+        (["--fields", "a", "--least", "0.5"], "--least is for a question"),
         (["--schema", "none.json"], "none.json: cannot be read as JSON"),
         (["--schema", "law.txt"], "law.txt: cannot be read as JSON"),
         (["--schema", "list.json"], "expected an object, found [1]"),

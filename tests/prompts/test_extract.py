@@ -121,6 +121,21 @@ def test_what_says_nothing_is_not_in_the_text(empty: object) -> None:
     assert result.missing == () and result.data == {"parties": empty}
 
 
+@pytest.mark.parametrize(
+    ("value", "known"),
+    [
+        (1250, True), (1250.5, True), (1.25, True), (-7, True), (3.141592, True), (10**400, False),
+        (592, False), (1e-05, False), (105, False), (12, True), (345, True),
+    ],
+)  # fmt: skip
+def test_a_number_is_known_however_it_is_written(value: float, known: bool) -> None:
+    text = "It costs 1.250,50 or 1,250.00, minus 7, times 3.141592; 12, 345.\n"
+    text += "A rate of 1.250 is paid.\n"
+    result, _ = run([packed("sums.txt", text)], {"sum": value})
+    assert (result.missing == ()) == known
+    assert bool(result.pieces[0].citations) == known
+
+
 def test_a_word_for_nothing_is_nothing_where_that_may_be() -> None:
     optional = {"type": ["string", "null"]}
     schema = {
@@ -128,14 +143,22 @@ def test_a_word_for_nothing_is_nothing_where_that_may_be() -> None:
         "properties": {
             "agent": optional,
             "names": {"type": "array", "items": optional},
+            "other": {"anyOf": [{"type": "string"}, {"type": "null"}]},
             "must": {"type": "string"},
         },
     }
-    answer = {"agent": "null", "names": ["N/A.", "Anna Bauer"], "must": "none", "more": "null"}
+    answer = {
+        "agent": "null",
+        "names": ["N/A.", "Anna Bauer"],
+        "must": "none",
+        "more": "null",
+        "other": "none",
+    }
     job = extract([packed("lease.txt", LEASE)], "", json.dumps(schema))
     result = drive(job, lambda question: Answer(json.dumps(answer)), lambda piece: None)
     assert result.data == {
         "agent": None, "names": [None, "Anna Bauer"], "must": "none", "more": "null",
+        "other": None,
     }  # fmt: skip
 
 

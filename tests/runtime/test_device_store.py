@@ -7,7 +7,6 @@ import torch
 
 from longctx.kernels.blocks import BlockRule
 from longctx.kernels.dual_chunk import DualChunk
-from longctx.kernels.vertical_slash import VerticalSlashRule
 from longctx.runtime.config import load_config
 from longctx.runtime.device_reader import DeviceReader
 from longctx.runtime.device_weights import to_device
@@ -75,26 +74,6 @@ def test_what_was_read_is_not_read_again(tiny_model_dir, store, first, then):
     got, started = read(directory, store, 2, **then, notices=notices)
     assert (started, notices) == (PREFIX, [])
     torch.testing.assert_close(got, expected, rtol=0, atol=0)
-
-
-def test_a_mode_that_chooses_for_many_rows_begins_again_where_they_begin(tiny_model_dir, store):
-    rule = VerticalSlashRule(vertical=20, slash=40, dense_below=0)
-    directory = tiny_model_dir("qwen2")
-    reader = reader_of(directory, rule=rule)
-    keeper = PrefixKeeper(store, origin_of(reader, directory), reader.cache)
-    short = ids_of(PREFIX)
-    with Engine(reader, 256, keeper) as engine:
-        list(engine.generate(short + ids_of(9, 1), max_tokens=1, question_start=PREFIX))
-        assert reader.grid > PREFIX
-    again = reader_of(directory, rule=rule)
-    keeper = PrefixKeeper(store, origin_of(again, directory), again.cache)
-    told = []
-    with Engine(again, 256, keeper) as engine:
-        # the whole prompt was stored, but its last row has to be read, and with it all its grid
-        list(
-            engine.generate(short, max_tokens=1, on_progress=lambda done, total: told.append(done))
-        )
-    assert told[0] == 0
 
 
 def test_what_is_read_otherwise_is_not_mixed_up(tiny_model_dir):

@@ -156,3 +156,49 @@ def test_an_unknown_architecture_runs_through_transformers_and_says_so(tiny_mode
     assert list(engine.generate(ids[:50], max_tokens=4)) == list(
         load_engine(directory, numerics="float32").generate(ids[:50], max_tokens=4)
     )
+
+
+class Coarse:
+    """A Reader whose rows are read alike only 8,192 at a time."""
+
+    capacity, grid, numerics, most_rows = 20_000, 8_192, None, 1
+
+    def __init__(self):
+        self.starts, self.length = [], 0
+
+    def read(self, token_ids, on_part, *, dense):
+        self.starts.append(self.length)
+        self.length += len(token_ids)
+        return torch.zeros(9)
+
+    def truncate(self, length):
+        self.length = length
+
+
+class Stored:
+    """A PrefixKeeper that has so many tokens of every prompt."""
+
+    grid = 512
+
+    def __init__(self, reader, stored):
+        self.reader, self.stored = reader, stored
+
+    def restore(self, token_ids, question_start, kept):
+        self.reader.length = min(self.stored, question_start)
+        return self.reader.length
+
+    def keep(self, end):
+        pass
+
+    settle = close = keep
+
+
+@pytest.mark.parametrize(
+    ("stored", "question", "start"),
+    [(10_240, 12_000, 8_192), (8_192, 12_000, 8_192), (5_120, 12_000, 0), (12_000, 12_000, 12_000)],
+)
+def test_reading_goes_on_where_rows_that_are_read_alike_begin(stored, question, start):
+    reader = Coarse()
+    engine = Engine(reader, keeper=Stored(reader, stored))
+    next(engine.generate([1] * 12_010, max_tokens=1, question_start=question))
+    assert reader.starts[0] == start
