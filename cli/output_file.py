@@ -17,10 +17,10 @@ def check_writable(path: Path) -> None:
     """
     folder = path.absolute().parent
     if path.is_dir():
-        raise UsageFault(f"-o {str(path)!r} is a directory, expected a file name")
+        raise UsageFault(f"{str(path)!r} is a directory, expected a file name to write to")
     if not folder.is_dir() or not os.access(folder, os.W_OK):
         raise UsageFault(
-            f"-o {str(path)!r} cannot be written", f"make the directory first: mkdir -p {folder}"
+            f"{str(path)!r} cannot be written", f"make the directory first: mkdir -p {folder}"
         )
 
 

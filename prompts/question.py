@@ -24,8 +24,8 @@ class Question:
     `choices` asks for the probability of each, without writing anything. `stream` says that the
     words of the answer are the job's own output and may be shown as they come. `begin` is the
     opening of the answer, given to the model as already said. `turns` were asked before, oldest
-    first; they stand between the Pack and `text`. The answer follows the JSON
-    `schema` where there is one.
+    first; they stand between the Pack and `text`. Where there is a JSON `schema`
+    the answer follows it.
     """
 
     pack: Pack
