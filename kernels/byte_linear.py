@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from longctx.kernels.flash import has_bfloat16_products
+from longctx.kernels.linear import Products
 from longctx.kernels.narrow import Narrow, Stack, widen
 
 GROUP = 64
@@ -120,6 +121,9 @@ def multiply(rows: ByteRows, matrices: Stack, onto: Tensor | None = None) -> Ten
         torch.get_num_threads(),
     )
     return out
+
+
+PRODUCTS = Products(code_rows, code_gated_rows, multiply)
 
 
 def _empty_rows(num_tokens: int, width: int) -> ByteRows:

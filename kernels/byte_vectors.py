@@ -18,7 +18,6 @@ from longctx.kernels.vectors import (
     I32,
     I64,
     LANES,
-    PAIRS,
     WORDS,
     call,
     cgutils,
@@ -27,6 +26,7 @@ from longctx.kernels.vectors import (
     fma,
     load,
     place,
+    rounded,
     splat,
     times,
     types,
@@ -124,9 +124,7 @@ def tiling(num_tokens: int, adds: bool) -> Any:
                         to = place(builder, row, n * LANES, FLOATS)
                         builder.store(builder.fadd(side, there), to).align = 4
                     continue
-                name = "llvm.x86.avx512bf16.cvtne2ps2bf16.512"
-                both = call(builder, name, PAIRS, [sides[1], sides[0]])
-                builder.store(builder.bitcast(both, WORDS), place(builder, row, 0, WORDS)).align = 4
+                builder.store(rounded(builder, *sides), place(builder, row, 0, WORDS)).align = 4
             return context.get_dummy_value()
 
         parameters = codes, sums, scales, groups, weights, weight_scales, bias, out, stride
@@ -186,18 +184,22 @@ def code_gated_group(typing: Any, gate: Any, up: Any, codes: Any, scale: Any, to
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         gate, up, codes, scale, total = args
-        found = []
-        for i in range(0, GROUP, LANES):
-            x = widened(builder, gate, i // 2)
-            low, exponent = every(-126.0), builder.fmul(x, every(-_LOG2_E))
-            exponent = builder.select(builder.fcmp_ordered(">", low, exponent), low, exponent)
-            below = builder.fadd(every(1.0), power_of_two(builder, exponent))
-            gated = builder.fdiv(x, below)
-            found.append(builder.fmul(gated, widened(builder, up, i // 2)))
+        found = [
+            gated(builder, gate, up, ir.Constant(I64, i)) for i in range(0, GROUP // 2, LANES // 2)
+        ]
         _code(builder, found, codes, scale, total)
         return context.get_dummy_value()
 
     return types.void(gate, up, codes, scale, total), generate
+
+
+def gated(builder: Any, gate: Any, up: Any, at: Any) -> Any:
+    """Returns SiLU(gate) * up of 16 numbers of bfloat16 from `at` words on."""
+    x = widened(builder, gate, at)
+    low, exponent = every(-126.0), builder.fmul(x, every(-_LOG2_E))
+    exponent = builder.select(builder.fcmp_ordered(">", low, exponent), low, exponent)
+    below = builder.fadd(every(1.0), power_of_two(builder, exponent))
+    return builder.fmul(builder.fdiv(x, below), widened(builder, up, at))
 
 
 def _code(builder: Any, found: list[Any], codes: Any, scale: Any, total: Any) -> None:
@@ -242,9 +244,10 @@ def regrouping(bits: int) -> Any:
             assert panel.lanes == PANEL, "products of bytes come with vectors of 16"
             with cgutils.for_range(builder, groups) as loop:
                 parts = []
+                narrow_groups = times(builder, groups, GROUP // (4 * CHUNKS))
                 for index in range(GROUP // (4 * CHUNKS)):
                     at = times(builder, loop.index, GROUP // (4 * CHUNKS), index)
-                    parts += _scaled_parts(panel, codes, scales, at, groups)
+                    parts += scaled_parts(panel, codes, scales, at, narrow_groups)
                 most = every(0.0)
                 for chunks, scale, low in parts:
                     for edge in _edges(builder, chunks):
@@ -274,7 +277,7 @@ def regrouping(bits: int) -> Any:
     return regroup
 
 
-def _scaled_parts(
+def scaled_parts(
     panel: Panel, codes: Any, scales: Any, at: Any, groups: Any
 ) -> list[tuple[list[Any], Any, Any]]:
     """Returns the chunks of a group of `narrow` by their scales: weight = scale * code + low."""
@@ -287,7 +290,7 @@ def _scaled_parts(
         scale = builder.fpext(panel.load(scales, place, kind), FLOATS)
         low = builder.fmul(scale, every(-float(OFFSETS[panel.bits])))
         if panel.bits == 4:
-            place = builder.add(place, times(builder, groups, 2 * PANEL * GROUP // (4 * CHUNKS)))
+            place = builder.add(place, times(builder, groups, 2 * PANEL))
             low = builder.fpext(panel.load(scales, place, kind), FLOATS)
         found.append((chunks[half * each : half * each + each], scale, low))
     return found

@@ -7,15 +7,9 @@ from pathlib import Path
 
 import torch
 
-from longctx.kernels.byte_linear import (
-    GROUP,
-    OUTPUTS,
-    code_gated_rows,
-    code_rows,
-    has_byte_products,
-    multiply,
-)
-from longctx.kernels.flash import BLOCK, attend_all, has_flash
+from longctx.kernels import byte_linear, tile_linear
+from longctx.kernels.byte_linear import GROUP, OUTPUTS, has_byte_products
+from longctx.kernels.flash import BLOCK, attend_all, has_flash, has_tile_products
 from longctx.kernels.narrow import narrow, stack
 
 
@@ -37,7 +31,8 @@ def compile_loops(on_notice: Callable[[str], None], *, kv8: bool = False) -> Non
 
         rows = torch.zeros(1, 1, BLOCK)
         round_rows(rows.numpy(), rows.to(torch.int8).numpy(), rows[0].numpy(), 0)
-    if has_byte_products():
+    if has_tile_products() or has_byte_products():
+        products = (tile_linear if has_tile_products() else byte_linear).PRODUCTS
         matrix = stack([narrow(torch.zeros(OUTPUTS, GROUP), 8)])
-        multiply(code_rows(torch.zeros(1, GROUP)), matrix)
-        code_gated_rows(torch.zeros(1, 2 * GROUP, dtype=torch.bfloat16))
+        products.multiply(products.rows(torch.zeros(1, GROUP)), matrix)
+        products.gated_rows(torch.zeros(1, 2 * GROUP, dtype=torch.bfloat16))

@@ -54,6 +54,14 @@ def has_bfloat16_products() -> bool:
     return "avx512bf16" in FORMS.possible()
 
 
+@cache
+def has_tile_products() -> bool:
+    """Returns whether this processor multiplies tiles of bfloat16."""
+    from longctx.kernels.flash_forms import FORMS
+
+    return "amx" in FORMS.possible()
+
+
 def can_flash(q: Tensor) -> bool:
     """Returns whether queries [H, T, D] can be attended with here."""
     return q.dtype == torch.bfloat16 and q.shape[-1] % BLOCK == 0 and has_flash()

@@ -13,6 +13,7 @@ from typing import Any
 from llvmlite import ir
 
 from longctx.kernels.forms import Forms
+from longctx.kernels.tiles import PANEL, SIDE
 from longctx.kernels.vectors import (
     FLOATS,
     I16,
@@ -23,6 +24,7 @@ from longctx.kernels.vectors import (
     call,
     every,
     fma,
+    rounded,
     store,
     times,
 )
@@ -43,11 +45,13 @@ class Form:
     in_word: int
     panel: int
     rows: int
+    weighed: int
     vectors: int
     least: float
     add_products: Callable[[Any, Any, Any, Any], Any]
     add_exponent: Callable[[Any, Any, Any], Any]
     keep: Callable[[Any, Any, Any, Any], None]
+    in_tiles: bool = False
 
 
 def _add_pairs(builder: Any, sums: Any, factors: Any, vector: Any) -> Any:
@@ -79,9 +83,8 @@ def _shift(builder: Any, power: Any, whole: Any) -> Any:
 def _keep_rounded(builder: Any, weights: list[Any], to: Any, offset: Any) -> None:
     """AVX512-BF16: in bfloat16."""
     for n in range(0, len(weights), 2):
-        name = "llvm.x86.avx512bf16.cvtne2ps2bf16.512"
-        both = call(builder, name, PAIRS, [weights[n + 1], weights[n]])
-        store(builder, builder.bitcast(both, WORDS), to, times(builder, offset, 1, n * LANES // 2))
+        both = rounded(builder, weights[n], weights[n + 1])
+        store(builder, both, to, times(builder, offset, 1, n * LANES // 2))
 
 
 def _keep(builder: Any, weights: list[Any], to: Any, offset: Any) -> None:
@@ -92,16 +95,21 @@ def _keep(builder: Any, weights: list[Any], to: Any, offset: Any) -> None:
 
 FORMS = Forms(
     {
+        # a tile has 16 rows
+        "amx": (
+            [frozenset({"amx-bf16", "amx-tile", "avx512bf16"})],
+            Form(2, PANEL, SIDE, 8, 4, -150.0, _add_pairs, _scale, _keep_rounded, in_tiles=True),
+        ),
         # 16 of 32 registers hold sums: 7 queries of a KV head fill nearly all rows, and 24 sums
         # of 6 rows are no faster
         "avx512bf16": (
             [frozenset({"avx512bf16"})],
-            Form(2, 64, 8, 2, -150.0, _add_pairs, _scale, _keep_rounded),
+            Form(2, 64, 8, 8, 2, -150.0, _add_pairs, _scale, _keep_rounded),
         ),
         # 12 of 16 do, each of 8 floats
         "avx2": (
             [frozenset({"avx2", "fma"})],
-            Form(1, 16, 6, 1, -127.0, _add_floats, _shift, _keep),
+            Form(1, 16, 6, 6, 1, -127.0, _add_floats, _shift, _keep),
         ),
     }
 )

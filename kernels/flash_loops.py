@@ -16,7 +16,16 @@ import numpy as np
 from longctx.kernels.coded_loops import restore_block
 from longctx.kernels.flash_forms import BLOCK
 from longctx.kernels.flash_layout import IN_WORD, fill_block, lay_out, lay_out_row
-from longctx.kernels.flash_vectors import ROWS, gather, score, top, weigh
+from longctx.kernels.flash_vectors import (
+    ROWS,
+    WEIGHED,
+    begin_products,
+    end_products,
+    gather,
+    score,
+    top,
+    weigh,
+)
 from longctx.kernels.vectors import LANES, after, floats, take, words
 
 # In powers of two: how far a weight may be over its reference.
@@ -40,8 +49,8 @@ def _hide(scores: Any, limits: Any, start: int, num_keys: int) -> None:
 
 @numba.njit(error_model="numpy")
 def _raise_peaks(scores: Any, factor: Any, peaks: Any, sums: Any, out: Any, head_dim: int) -> None:
-    """Give new references to those of ROWS rows whose scores have outgrown theirs."""
-    for r in range(ROWS):
+    """Give new references to those of WEIGHED rows whose scores have outgrown theirs."""
+    for r in range(WEIGHED):
         most = top(after(scores, r * BLOCK)) * factor
         if most > peaks[r] + LIMIT:
             shrink = np.exp2(peaks[r] - most)
@@ -132,14 +141,18 @@ def _one_unit(
             seen = min(num_keys, limits[row : row + ROWS].max() - start) if torn else BLOCK
             if seen <= 0:
                 continue
-            mine = after(peaks, row), after(sums, row * LANES), after(totals, row * head_dim)
             score(after(rows, row * depth), depth, columns, seen, scores)
             if torn:
                 _hide(scores, limits[row:], start, num_keys)
-            if not weigh(scores, factor, LIMIT, mine[0], weights, mine[1]):
-                _raise_peaks(scores, factor, mine[0], mine[1], mine[2], head_dim)
-                weigh(scores, factor, _ANY, mine[0], weights, mine[1])
-            gather(weights, seen, panels, head_dim, mine[2])
+            # rows that only fill up are not weighed where they come at once
+            for some in range(0, min(ROWS, num_rows - row), WEIGHED):
+                mine, its = after(scores, some * BLOCK), after(weights, some * BLOCK // IN_WORD)
+                at = row + some
+                of = after(peaks, at), after(sums, at * LANES), after(totals, at * head_dim)
+                if not weigh(mine, factor, LIMIT, of[0], its, of[1]):
+                    _raise_peaks(mine, factor, of[0], of[1], of[2], head_dim)
+                    weigh(mine, factor, _ANY, of[0], its, of[1])
+            gather(weights, seen, panels, head_dim, after(totals, row * head_dim))
     for row in range(num_rows):
         total = np.float32(0)
         for i in range(LANES):
@@ -180,6 +193,7 @@ def attend(
     """
     counter = np.zeros(8, dtype=np.int64)
     for _ in numba.prange(num_threads):
+        begin_products()
         left = len(units) - 1 - take(counter, 1)
         while left >= 0:
             _one_unit(
@@ -201,3 +215,4 @@ def attend(
                 out_strides,
             )
             left = len(units) - 1 - take(counter, 1)
+        end_products()

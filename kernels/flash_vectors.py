@@ -13,6 +13,7 @@ import numpy as np
 from llvmlite import ir
 
 from longctx.kernels.flash_forms import BLOCK, FORMS
+from longctx.kernels.tiles import multiply_tiles, release_tiles, take_tiles
 from longctx.kernels.vectors import (
     FLOAT,
     FLOATS,
@@ -36,6 +37,8 @@ from longctx.kernels.vectors import (
 _UNROLLED = 4
 _FORM = FORMS.form
 ROWS = _FORM.rows
+# Rows whose scores become weights at once.
+WEIGHED = _FORM.weighed
 # Of whole vectors, the number in a row of a panel, and how many of them are met at once.
 _VECTORS = _FORM.panel // LANES
 _AT_ONCE = _FORM.vectors
@@ -71,17 +74,22 @@ def _quotient(builder: Any, count: Any, size: int) -> Any:
 
 
 def _multiply(
-    builder: Any, rows: Any, stride: Any, depth: Any, columns: Any, start: Any, end: Any
+    builder: Any, rows: Any, stride: Any, depth: Any, columns: Any, out: Any, width: Any, adds: bool
 ) -> None:
     """Multiply ROWS rows, `stride` words apart, of about `depth` words with a panel of columns.
 
-    `start(row, vector)` is what the products are added to, `end(row, vector, sum)` is told the sum.
+    The products go to the rows of `out`, `width` words apart, or are added to what is there.
     """
+    if _FORM.in_tiles:
+        multiply_tiles(builder, rows, stride, depth, columns, out, width, adds)
+        return
     for first in range(0, _VECTORS, _AT_ONCE):
         tile = [(r, n) for r in range(ROWS) for n in range(first, first + _AT_ONCE)]
+        places = {(r, n): times(builder, width, r, n * LANES) for r, n in tile}
         sums = {at: cgutils.alloca_once(builder, FLOATS) for at in tile}
         for at, to in sums.items():
-            builder.store(start(*at), to)
+            start = load(builder, out, FLOATS, places[at]) if adds else every(0.0)
+            builder.store(start, to)
         steps = _quotient(builder, depth, _UNROLLED)
         with cgutils.for_range(builder, steps) as loop:
             for step in range(_UNROLLED):
@@ -98,7 +106,31 @@ def _multiply(
                         added = _FORM.add_products(builder, builder.load(to), each, vector)
                         builder.store(added, to)
         for at, to in sums.items():
-            end(*at, builder.load(to))
+            store(builder, builder.load(to), out, places[at])
+
+
+@compiled_in
+def begin_products(typing: Any) -> Any:
+    """Readies this thread for the products of the Form."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        if _FORM.in_tiles:
+            take_tiles(builder)
+        return context.get_dummy_value()
+
+    return types.void(), generate
+
+
+@compiled_in
+def end_products(typing: Any) -> Any:
+    """Leaves this thread as it was before `begin_products`."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        if _FORM.in_tiles:
+            release_tiles(builder)
+        return context.get_dummy_value()
+
+    return types.void(), generate
 
 
 @compiled_in
@@ -107,16 +139,12 @@ def score(typing: Any, queries: Any, depth: Any, keys: Any, num_keys: Any, score
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         queries, depth, keys, num_keys, scores = args
+        width = ir.Constant(I64, BLOCK)
         with cgutils.for_range(builder, _quotient(builder, num_keys, _FORM.panel)) as panel:
-            columns = builder.gep(
-                keys, [times(builder, builder.mul(panel.index, depth), _FORM.panel)]
-            )
-
-            def end(r: int, n: int, vector: Any) -> None:
-                at = times(builder, panel.index, _FORM.panel, r * BLOCK + n * LANES)
-                store(builder, vector, scores, at)
-
-            _multiply(builder, queries, depth, depth, columns, lambda r, n: every(0.0), end)
+            at = times(builder, builder.mul(panel.index, depth), _FORM.panel)
+            columns = builder.gep(keys, [at])
+            out = builder.gep(scores, [times(builder, panel.index, _FORM.panel)])
+            _multiply(builder, queries, depth, depth, columns, out, width, False)
         return context.get_dummy_value()
 
     return types.void(queries, depth, keys, num_keys, scores), generate
@@ -130,21 +158,12 @@ def gather(typing: Any, weights: Any, num_keys: Any, values: Any, head_dim: Any,
         weights, num_keys, values, head_dim, out = args
         words = BLOCK // _FORM.in_word
         depth = _quotient(builder, num_keys, _FORM.in_word)
+        stride = ir.Constant(I64, words)
         panels = builder.udiv(head_dim, ir.Constant(I64, _FORM.panel))
         with cgutils.for_range(builder, panels) as panel:
             columns = builder.gep(values, [times(builder, panel.index, words * _FORM.panel)])
-
-            def at(r: int, n: int) -> Any:
-                first = times(builder, panel.index, _FORM.panel, n * LANES)
-                return builder.add(first, times(builder, head_dim, r))
-
-            def start(r: int, n: int) -> Any:
-                return load(builder, out, FLOATS, at(r, n))
-
-            def end(r: int, n: int, vector: Any) -> None:
-                store(builder, vector, out, at(r, n))
-
-            _multiply(builder, weights, ir.Constant(I64, words), depth, columns, start, end)
+            to = builder.gep(out, [times(builder, panel.index, _FORM.panel)])
+            _multiply(builder, weights, stride, depth, columns, to, head_dim, True)
         return context.get_dummy_value()
 
     return types.void(weights, num_keys, values, head_dim, out), generate
@@ -154,7 +173,7 @@ def gather(typing: Any, weights: Any, num_keys: Any, values: Any, head_dim: Any,
 def weigh(
     typing: Any, scores: Any, factor: Any, limit: Any, peaks: Any, weights: Any, sums: Any
 ) -> Any:
-    """Weights 2^(score * factor - peak) of ROWS rows as the Form has them, added to their sums.
+    """Weights 2^(score * factor - peak) of WEIGHED rows as the Form has them, added to their sums.
 
     Returns 0 and does nothing where one exceeds 2^limit.
     """
@@ -207,11 +226,11 @@ def top(typing: Any, scores: Any) -> Any:
 
 
 def _each_row(builder: Any) -> Iterator[Any]:
-    """Goes through ROWS rows, in a loop where the registers hold no more than one."""
+    """Goes through WEIGHED rows, in a loop where the registers hold no more than one."""
     if _FORM.in_word == 2:
-        yield from (ir.Constant(I64, row) for row in range(ROWS))
+        yield from (ir.Constant(I64, row) for row in range(WEIGHED))
         return
-    with cgutils.for_range(builder, ir.Constant(I64, ROWS)) as loop:
+    with cgutils.for_range(builder, ir.Constant(I64, WEIGHED)) as loop:
         yield loop.index
 
 

@@ -9,6 +9,8 @@ from typing import Generic, TypeVar
 
 from llvmlite import binding
 
+from longctx.kernels.tiles import may_use_tiles
+
 T = TypeVar("T")
 
 Features = Sequence[frozenset[str]]
@@ -25,6 +27,8 @@ class Forms(Generic[T]):
     def possible(self) -> list[str]:
         """Returns the names of those that this processor can run, the fastest first."""
         has = {name for name, there in binding.get_host_cpu_features().items() if there}
+        if not may_use_tiles():
+            has = {name for name in has if not name.startswith("amx")}
         return [
             name
             for name, (needs, _) in self.table.items()

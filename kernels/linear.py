@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -13,6 +17,19 @@ FEW_ROWS = 4
 RESCORED = 256
 # Tokens of which only the likeliest is looked at when those are sought.
 _RUN = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Products:
+    """How many rows meet panels of weights: made what is multiplied, gated on the way, multiplied.
+
+    `rows` takes float32 [T, K], a weight and an epsilon to norm them by, `gated_rows` bfloat16
+    [T, 2 * K]. `multiply` takes what they return and a Stack, and what float32 it adds to, if any.
+    """
+
+    rows: Callable[..., Any]
+    gated_rows: Callable[[Tensor], Any]
+    multiply: Callable[..., Tensor]
 
 
 def project(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:

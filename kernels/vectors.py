@@ -100,6 +100,12 @@ def shuffled(builder: Any, one: Any, other: Any, picked: list[int]) -> Any:
     return builder.shuffle_vector(one, other, mask)
 
 
+def rounded(builder: Any, low: Any, high: Any) -> Any:
+    """Returns 32 floats in bfloat16, `low` in the lower words: one instruction of AVX512-BF16."""
+    name = "llvm.x86.avx512bf16.cvtne2ps2bf16.512"
+    return builder.bitcast(call(builder, name, PAIRS, [high, low]), WORDS)
+
+
 def widened(builder: Any, pointer: Any, offset: Any) -> Any:
     """Returns 16 numbers of bfloat16 from `offset` words on as floats."""
     halves = load(builder, pointer, ir.VectorType(I16, LANES), offset, 2)

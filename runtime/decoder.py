@@ -16,12 +16,13 @@ import torch
 from torch import Tensor
 from torch.nn.functional import rms_norm
 
+from longctx.kernels import byte_linear, tile_linear
 from longctx.kernels.answer import AnswerLayer, Floats, Turned, turned
 from longctx.kernels.attention import attend
 from longctx.kernels.blocks import BlockRule
 from longctx.kernels.dual_chunk import DualChunk, Plain
 from longctx.kernels.flash import BLOCK, all_of, can_flash, shared_out
-from longctx.kernels.linear import FEW_ROWS, Upcast, project, rescored
+from longctx.kernels.linear import FEW_ROWS, Products, Upcast, project, rescored
 from longctx.kernels.narrow import multiply
 from longctx.kernels.rope import inverse_frequencies, rotate, score_factor
 from longctx.kernels.sparse import Rule, attend_one, attend_tiles, items_for_one
@@ -31,25 +32,28 @@ from longctx.runtime.fidelity import RecallMeter
 from longctx.runtime.kv_cache import KVCache, check_eight_bits, take_key_biases
 from longctx.runtime.layer import (
     MATRICES,
-    ByteLayer,
     FloatLayer,
     Heads,
     Layer,
+    PanelLayer,
     Parameters,
     Release,
-    fits_byte_layers,
+    fits_panels,
     keep,
 )
 from longctx.runtime.micro_batch import MicroBatch, micro_batches
 from longctx.runtime.narrow_weights import Keeping, NarrowLayer, NarrowWeights, can_narrow
 from longctx.runtime.numerics import Numerics, has_fast_bfloat16
 
+_PRODUCTS = {"bytes": byte_linear.PRODUCTS, "tiles": tile_linear.PRODUCTS}
+
 
 @dataclass(frozen=True)
 class Decoder:
     """Weights in their stored precision, and how to compute with them.
 
-    `key_biases` [G, D] are those that a KVCache in 8 bits keeps out of its keys.
+    `key_biases` [G, D] are those that a KVCache in 8 bits keeps out of its keys. Prompts are
+    multiplied by `products`, where there are any, and else as answers are if `in_narrow`.
     """
 
     config: ModelConfig
@@ -62,7 +66,7 @@ class Decoder:
     rule: Rule | None = None
     decode_rule: BlockRule | None = None
     meter: RecallMeter = field(default_factory=RecallMeter)
-    in_bytes: bool = False
+    products: Products | None = None
     in_narrow: bool = False
     key_biases: Sequence[Tensor] = ()
 
@@ -78,7 +82,7 @@ class Decoder:
     def logits(self, hidden: Tensor, *, decoding: bool = False) -> Tensor:
         """Returns float32 logits [T, vocabulary] of normed rows [T, hidden]."""
         head = self.weights[head_name(self.config)]
-        if self.narrowed and (decoding or self.in_narrow or self.in_bytes):
+        if self.narrowed and (decoding or self.in_narrow or self.products):
             return rescored(multiply(self.narrowed.head, hidden)[0], hidden, head)
         if decoding and self.numerics.decoding != "as read":
             return rescored(project(hidden, head).float(), hidden, head)
@@ -157,8 +161,9 @@ def build_decoder(
         narrowed = NarrowWeights(
             config, held, head, numerics.narrow_bits, numerics.dtype, keeping, release
         )
-    in_bytes = narrowed is not None and numerics.reading == "bytes"
-    in_bytes = in_bytes and fits_byte_layers(weights, config.num_layers)
+    products = None
+    if narrowed and fits_panels(weights, config.num_layers):
+        products = _PRODUCTS.get(numerics.reading)
     return Decoder(
         config,
         numerics,
@@ -166,8 +171,8 @@ def build_decoder(
         frequencies,
         Upcast(numerics.dtype),
         narrowed,
-        in_bytes=in_bytes,
-        in_narrow=narrowed is not None and numerics.reading != "stored" and not in_bytes,
+        products=products,
+        in_narrow=bool(narrowed) and numerics.reading != "stored" and not products,
         reach=reach,
         rule=rule,
         decode_rule=decode_rule,
@@ -195,7 +200,7 @@ def forward(
     # the loops of an answer write where they are told
     assert start + num_tokens <= cache.capacity, (start, num_tokens, cache.capacity)
     x = decoder.embed(token_ids)
-    if decoder.narrowed if decoding else decoder.in_bytes or decoder.in_narrow:
+    if decoder.narrowed if decoding else decoder.products or decoder.in_narrow:
         # so stays what these layers add up
         x = x.float()
     batches = micro_batches(
@@ -279,9 +284,10 @@ def _norm(decoder: Decoder, name: str, x: Tensor) -> Tensor:
 
 def _layer(decoder: Decoder, index: int, decoding: bool) -> Layer:
     """Returns a layer with its matrices in the precision that the rows are to meet."""
-    if decoder.narrowed and (decoding or decoder.in_narrow or decoder.in_bytes):
+    products = None if decoding else decoder.products
+    if decoder.narrowed and (decoding or decoder.in_narrow or products):
         layer = decoder.narrowed.layers[index]
-        return layer if decoding or decoder.in_narrow else ByteLayer(layer.own, layer.parts)
+        return PanelLayer(layer.own, layer.parts, products) if products else layer
     own = Parameters(decoder.config, decoder.weights, f"model.layers.{index}.")
     decoding = decoding and decoder.numerics.decoding != "as read"
 

@@ -1,29 +1,23 @@
 """What a layer of the decoder does beside attention: norms and products with its weights.
 
 A Layer takes the residual rows x [T, hidden] and changes them in place. FloatLayer multiplies in
-the precision of its matrices, ByteLayer in bytes throughout, and adds up in float32.
+the precision of its matrices, PanelLayer with panels of few bits as the processor multiplies them
+fastest, and adds up in float32.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 from torch.nn.functional import rms_norm, silu
 
 from longctx.kernels.answer import AnswerLayer
-from longctx.kernels.byte_linear import (
-    ByteRows,
-    code_gated_rows,
-    code_rows,
-    fits_bytes,
-    has_byte_products,
-    multiply,
-)
-from longctx.kernels.linear import project
+from longctx.kernels.byte_linear import fits_bytes
+from longctx.kernels.linear import Products, project
 from longctx.runtime.config import ModelConfig
 
 ATTENTION = tuple(f"self_attn.{name}_proj" for name in "qkvo")
@@ -103,15 +97,16 @@ class FloatLayer:
 
 
 @dataclass(frozen=True, slots=True)
-class ByteLayer:
-    """A Layer whose products are of bytes, made of matrices in fewer bits."""
+class PanelLayer:
+    """A Layer whose products are made with matrices in few bits, a few panels at a time."""
 
     own: Parameters
     parts: AnswerLayer
+    products: Products
 
     def heads(self, x: Tensor) -> Heads:
         """Returns the queries, keys and values of the rows x [T, hidden]."""
-        rows = multiply(self._normed("input_layernorm", x), self.parts.qkv)
+        rows = self.products.multiply(self._normed("input_layernorm", x), self.parts.qkv)
         config = self.own.config
         sizes = (config.num_heads, config.num_kv_heads, config.num_kv_heads)
         parts = torch.split(rows, [n * config.head_dim for n in sizes], dim=1)
@@ -119,22 +114,23 @@ class ByteLayer:
 
     def add_attention(self, attended: Tensor, x: Tensor) -> None:
         """Add to x [T, hidden] what the heads saw, [T, H * D]."""
-        multiply(code_rows(attended.float()), self.parts.out, x)
+        self.products.multiply(self.products.rows(attended.float()), self.parts.out, x)
 
     def add_mlp(self, x: Tensor) -> None:
         """Add to x [T, hidden] what the SwiGLU makes of it."""
-        both = multiply(self._normed("post_attention_layernorm", x), self.parts.gate_up)
-        multiply(code_gated_rows(both), self.parts.down, x)
+        multiply, normed = self.products.multiply, self._normed("post_attention_layernorm", x)
+        both = multiply(normed, self.parts.gate_up)
+        multiply(self.products.gated_rows(both), self.parts.down, x)
 
-    def _normed(self, name: str, x: Tensor) -> ByteRows:
-        return code_rows(x, self.own.get(f"{name}.weight"), self.own.config.norm_eps)
+    def _normed(self, name: str, x: Tensor) -> Any:
+        return self.products.rows(x, self.own.get(f"{name}.weight"), self.own.config.norm_eps)
 
 
-def fits_byte_layers(weights: Mapping[str, Tensor], num_layers: int) -> bool:
-    """Returns whether all layers can be multiplied in bytes here."""
+def fits_panels(weights: Mapping[str, Tensor], num_layers: int) -> bool:
+    """Returns whether all layers are made of what PanelLayers multiply."""
     prefixes = (f"model.layers.{index}." for index in range(num_layers))
     names = (f"{prefix}{name}.weight" for prefix in prefixes for name in MATRICES)
-    return has_byte_products() and fits_bytes(*(weights[name] for name in names))
+    return fits_bytes(*(weights[name] for name in names))
 
 
 def keep(name: str) -> None:

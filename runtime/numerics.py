@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 
 from longctx.kernels.byte_linear import has_byte_products
-from longctx.kernels.flash import has_flash
+from longctx.kernels.flash import has_flash, has_tile_products
 from longctx.kernels.narrow_tiles import has_tiles
 from longctx.runtime.errors import ModelError
 
@@ -16,9 +16,9 @@ Decoding = Literal["as read", "stored", "narrow", "int8", "int4"]
 """The weights that a decoded token meets: those of the prompt, those of the file, or `narrow`
 ones: in 4 bits where the model was published so and else in 8, all in 8, or all in 4."""
 
-Reading = Literal["stored", "bytes", "narrow", "fp8"]
-"""The weights that prompts meet: those of the file, all in 8 bits, those that answers meet, or on a
-GPU 8-bit floats."""
+Reading = Literal["stored", "tiles", "bytes", "narrow", "fp8"]
+"""The weights that prompts meet: those of the file, those that answers meet, brought to bfloat16
+or all to 8 bits or as they are, or on a GPU 8-bit floats."""
 
 _DECODING: dict[str, Decoding] = {
     "float32": "as read",
@@ -57,6 +57,8 @@ class Numerics:
         """The weights that prompts meet."""
         if self.name == "fp8":
             return "fp8"
+        if self.narrows and has_tile_products():
+            return "tiles"
         if self.narrows and has_byte_products():
             return "bytes"
         return "narrow" if self.narrows and has_tiles() else "stored"
@@ -71,7 +73,7 @@ def choose_numerics(name: str, *, kv8: bool = False) -> Numerics:
     """Returns the Numerics called `name`, the KVCache in 8 bits with `kv8`; "auto" is "narrow".
 
     Activations are in bfloat16 where the processor is fast at it, in float32 elsewhere. "narrow",
-    "int8" and "int4" multiply prompts in bytes where the processor has products of bytes.
+    "int8" and "int4" multiply prompts in tiles of bfloat16 or in bytes where the processor does so.
 
     Raises:
         ModelError: there is no such name.
@@ -90,7 +92,7 @@ def _named(name: str) -> Numerics:
         return Numerics(name, torch.bfloat16, _DECODING[name], "asked for")
     if has_fast_bfloat16():
         reason = "prompts in bfloat16, which this CPU multiplies fast"
-        if has_byte_products():
+        if has_byte_products() and not has_tile_products():
             reason = "prompts in 8-bit integers and bfloat16, which this CPU multiplies fast"
         return Numerics(name, torch.bfloat16, _DECODING[name], reason)
     if has_tiles():

@@ -46,6 +46,7 @@ def run_longctx(
     numerics = engine.reader.numerics
     dtype = str(numerics.dtype).removeprefix("torch.")
     reading = {
+        "tiles": "16 bit weights and activations, made of 4 to 8 bits",
         "bytes": "8 bit weights and activations",
         "narrow": "4 to 8 bit weights, 8 bit activations",
         "stored": "16 bit weights",

@@ -12,8 +12,8 @@ from longctx.kernels import forms
 from longctx.kernels.flash import has_bfloat16_products, has_flash
 from longctx.kernels.flash_forms import BLOCK, FORMS
 
-PROCESSORS = {"avx512bf16": "znver4", "avx2": "znver3"}
-PRODUCTS = {"avx512bf16": "vdpbf16ps", "avx2": "vfmadd231ps"}
+PROCESSORS = {"amx": "sapphirerapids", "avx512bf16": "znver4", "avx2": "znver3"}
+PRODUCTS = {"amx": "tdpbf16ps", "avx512bf16": "vdpbf16ps", "avx2": "vfmadd231ps"}
 COMPILED = """
 import sys
 from numba import njit
@@ -40,6 +40,7 @@ print(*tile.inspect_asm().values())
     [
         ({"avx512bf16": True, "avx2": True, "fma": True}, ["avx512bf16", "avx2"]),
         ({"avx512bf16": False, "avx2": True, "fma": True}, ["avx2"]),
+        ({"avx512bf16": True, "amx-tile": True, "amx-int8": True}, ["avx512bf16"]),
         ({"avx2": True}, []),
         ({"neon": True}, []),
     ],
@@ -47,6 +48,14 @@ print(*tile.inspect_asm().values())
 def test_a_form_is_possible_where_its_instructions_are(features, expected, monkeypatch):
     monkeypatch.setattr(forms.binding, "get_host_cpu_features", lambda: features)
     assert FORMS.possible() == expected
+
+
+@pytest.mark.parametrize("allowed", [True, False])
+def test_tiles_are_used_where_the_system_lets_them_be(allowed, monkeypatch):
+    features = dict.fromkeys(("amx-tile", "amx-bf16", "avx512bf16"), True)
+    monkeypatch.setattr(forms.binding, "get_host_cpu_features", lambda: features)
+    monkeypatch.setattr(forms, "may_use_tiles", lambda: allowed)
+    assert FORMS.possible() == (["amx", "avx512bf16"] if allowed else ["avx512bf16"])
 
 
 def test_what_is_possible_here():
@@ -67,9 +76,10 @@ def test_every_form_is_made_of_its_instructions(form, tmp_path):
     )
     assert result.returncode == 0, result.stderr
     counts = {name: result.stdout.count(word) for name, word in PRODUCTS.items()}
-    # 4 steps, 8 rows, 4 vectors each for scores and values; or 6 rows, 2 vectors, powers too
-    expected = {"avx512bf16": 256, "avx2": 96}[form]
-    assert expected <= counts.pop(form) < expected + 32
+    # 4 steps, 8 rows, 4 vectors each for scores and values; or 6 rows, 2 vectors, powers too; or
+    # 4 tiles each in loops that are unrolled or not
+    expected, more = {"amx": (8, 64), "avx512bf16": (256, 32), "avx2": (96, 32)}[form]
+    assert expected <= counts.pop(form) < expected + more
     assert all(count < 32 for count in counts.values())
 
 
@@ -78,7 +88,7 @@ def test_weights_are_powers_of_two_down_to_nothing():
     import numba
 
     from longctx.kernels.flash_layout import IN_WORD
-    from longctx.kernels.flash_vectors import ROWS, weigh
+    from longctx.kernels.flash_vectors import WEIGHED, weigh
     from longctx.kernels.vectors import LANES, floats, words
 
     @numba.njit
@@ -91,8 +101,8 @@ def test_weights_are_powers_of_two_down_to_nothing():
         start = -memory.ctypes.data % 64 // 4
         return memory[start : start + count]
 
-    scores, sums = aligned(ROWS * BLOCK, np.float32), aligned(ROWS * LANES, np.float32)
-    peaks, weights = aligned(ROWS, np.float32), aligned(ROWS * BLOCK // IN_WORD, np.uint32)
+    scores, sums = aligned(WEIGHED * BLOCK, np.float32), aligned(WEIGHED * LANES, np.float32)
+    peaks, weights = aligned(WEIGHED, np.float32), aligned(WEIGHED * BLOCK // IN_WORD, np.uint32)
     scores[:] = np.linspace(-140, 35, len(scores))
     scores[:6] = -np.inf, -1e30, -1000, -151, -150.7, np.nan
     addresses = [x.ctypes.data for x in (scores, peaks, weights, sums)]
@@ -104,7 +114,7 @@ def test_weights_are_powers_of_two_down_to_nothing():
         made = weights.view(np.float32)
     assert made[:5].tolist() == [0] * 5 and np.isnan(made[5])
     np.testing.assert_allclose(made[6:], np.exp2(scores[6:]), rtol=2**-8, atol=2.0**-126)
-    totals = made.reshape(ROWS, BLOCK).sum(1)
-    np.testing.assert_allclose(sums.reshape(ROWS, LANES).sum(1)[1:], totals[1:], rtol=2**-8)
+    totals = made.reshape(WEIGHED, BLOCK).sum(1)
+    np.testing.assert_allclose(sums.reshape(WEIGHED, LANES).sum(1)[1:], totals[1:], rtol=2**-8)
     scores[-1] = 41
     assert not run(addresses[0], one, np.float32(40), *addresses[1:])

@@ -79,7 +79,8 @@ def activations(request, monkeypatch):
     for module in (numerics, decoder):
         monkeypatch.setattr(module, "has_fast_bfloat16", lambda: request.param == "bfloat16")
     if request.param == "float32":
-        monkeypatch.setattr(numerics, "has_byte_products", lambda: False)
+        for products in ("has_byte_products", "has_tile_products"):
+            monkeypatch.setattr(numerics, products, lambda: False)
     return request.param
 
 
