@@ -92,7 +92,9 @@ def _named(name: str) -> Numerics:
         return Numerics(name, torch.bfloat16, _DECODING[name], "asked for")
     if has_fast_bfloat16():
         reason = "prompts in bfloat16, which this CPU multiplies fast"
-        if has_byte_products() and not has_tile_products():
+        if has_tile_products():
+            reason = "prompts in bfloat16, which this CPU multiplies in tiles"
+        elif has_byte_products():
             reason = "prompts in 8-bit integers and bfloat16, which this CPU multiplies fast"
         return Numerics(name, torch.bfloat16, _DECODING[name], reason)
     if has_tiles():

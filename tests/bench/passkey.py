@@ -77,8 +77,9 @@ def measure(options: argparse.Namespace, tokenizer: Tokenizer, length: int) -> d
 
         def on_progress(done: int, total: int, began=began, first=not seconds) -> None:
             size = 1 << done.bit_length() - 1 if done else 0
-            if first and size >= 16_384:
-                marks.setdefault(size, (done, round(time.perf_counter() - began, 2)))
+            if first and size >= 16_384 and size not in marks:
+                marks[size] = done, round(time.perf_counter() - began, 2)
+                print(*marks[size], flush=True)
 
         ids = engine.generate(
             prompt.ids,
