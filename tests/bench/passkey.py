@@ -96,6 +96,7 @@ def measure(options: argparse.Namespace, tokenizer: Tokenizer, length: int) -> d
         seconds.append(first)
         found.append({"depth": item.depth, "expected": item.answers[0], "answer": said,
                       "found": item.score(said) == 1})  # fmt: skip
+        print(item.depth, item.answers[0], said, flush=True)
     meter = engine.meter
     peak = torch.cuda.max_memory_allocated() if on_gpu else None
     return {
