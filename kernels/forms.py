@@ -5,16 +5,31 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from functools import cache
+from typing import Any, Generic, TypeVar
 
+import torch
 from llvmlite import binding
-
-from longctx.kernels.tiles import may_use_tiles
 
 T = TypeVar("T")
 
 Features = Sequence[frozenset[str]]
 """What a form needs of a processor, in LLVM's names: all of any one of these."""
+
+
+@cache
+def may_use_tiles() -> bool:
+    """Returns whether the system lets this process use tiles, which it must be asked for."""
+    # torch asks for its own products, and has no public question for this
+    return bool(getattr(torch.cpu, "_init_amx", bool)())
+
+
+def processor() -> Any:
+    """Returns what this processor has, by LLVM's names of it, as far as it may be used."""
+    features = binding.get_host_cpu_features()
+    for name in features:
+        features[name] &= may_use_tiles() or not name.startswith("amx")
+    return features
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,9 +41,7 @@ class Forms(Generic[T]):
 
     def possible(self) -> list[str]:
         """Returns the names of those that this processor can run, the fastest first."""
-        has = {name for name, there in binding.get_host_cpu_features().items() if there}
-        if not may_use_tiles():
-            has = {name for name in has if not name.startswith("amx")}
+        has = {name for name, there in processor().items() if there}
         return [
             name
             for name, (needs, _) in self.table.items()

@@ -7,10 +7,8 @@ words of 32 bits (Intel's Architecture Instruction Set Extensions reference, cha
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any
 
-import torch
 from llvmlite import ir
 
 from longctx.kernels.vectors import I64, call, cgutils, times
@@ -24,13 +22,6 @@ PANEL = 64
 _NUM_TILES = 8
 _ROW_BYTES = 64
 _I8 = ir.IntType(8)
-
-
-@cache
-def may_use_tiles() -> bool:
-    """Returns whether the system lets this process use tiles, which it must be asked for."""
-    # torch asks for its own products, and has no public question for this
-    return bool(getattr(torch.cpu, "_init_amx", bool)())
 
 
 def _run(builder: Any, name: str, *args: Any) -> None:

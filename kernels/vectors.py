@@ -10,13 +10,22 @@ from typing import Any
 
 from llvmlite import ir
 from numba.core import cgutils as typed_cgutils
+from numba.core import config as typed_config
 from numba.core import types as typed_types
 from numba.extending import intrinsic
+
+from longctx.kernels.forms import processor
 
 # numba's own annotations are of the compiler's insides
 cgutils: Any = typed_cgutils
 types: Any = typed_types
 compiled_in: Any = intrinsic
+
+_config: Any = typed_config
+if _config.CPU_FEATURES is None:
+    # loops are kept by what they were compiled for: those with tiles must not be found where the
+    # system no longer lets them be used
+    _config.CPU_FEATURES = processor().flatten()
 
 LANES = 16
 

@@ -67,10 +67,6 @@ def run_lookup(directory: Path, gguf: Path, ids: Sequence[int]) -> Iterator[str 
 
 def run_bytes(directory: Path, gguf: Path, ids: Sequence[int]) -> Iterator[str | None]:
     """On a processor with tiles, what one without them would do."""
-    import tempfile
-
-    # what is compiled for tiles must not be found
-    os.environ["NUMBA_CACHE_DIR"] = f"{tempfile.gettempdir()}/longctx-without-tiles"
     import torch
 
     torch.cpu._init_amx = bool

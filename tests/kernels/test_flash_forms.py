@@ -58,6 +58,26 @@ def test_tiles_are_used_where_the_system_lets_them_be(allowed, monkeypatch):
     assert FORMS.possible() == (["amx", "avx512bf16"] if allowed else ["avx512bf16"])
 
 
+def test_nothing_compiled_with_tiles_is_found_where_they_may_not_be_used():
+    # as on a processor that has them
+    code = """
+import sys
+import torch
+from llvmlite import binding
+had = binding.get_host_cpu_features
+binding.get_host_cpu_features = lambda: binding.FeatureMap({**had(), "amx-tile": True})
+torch.cpu._init_amx = lambda: sys.argv[1] == "True"
+from longctx.kernels import flash_loops
+print(flash_loops.attend.targetctx.codegen().magic_tuple()[2])
+"""
+    keys = []
+    for allowed in (True, False):
+        command = [sys.executable, "-P", "-c", code, str(allowed)]
+        keys.append(subprocess.check_output(command, text=True).strip())
+    assert "+amx-tile" in keys[0] and "-amx-tile" in keys[1]
+    assert "+amx" not in keys[1]
+
+
 def test_what_is_possible_here():
     assert has_flash() == bool(FORMS.possible())
     assert has_bfloat16_products() == ("avx512bf16" in FORMS.possible())
