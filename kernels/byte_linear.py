@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from longctx.kernels.flash import has_bfloat16_products
-from longctx.kernels.linear import Products
+from longctx.kernels.linear import Products, room_of_products
 from longctx.kernels.narrow import Narrow, Stack, widen
 
 GROUP = 64
@@ -101,14 +101,7 @@ def multiply(rows: ByteRows, matrices: Stack, onto: Tensor | None = None) -> Ten
     """
     num_tokens, groups = rows.scales.shape
     assert groups * GROUP == matrices.parts[0].width, "rows and matrices differ in width"
-    out = onto
-    if out is None:
-        out = torch.empty(num_tokens, matrices.num_rows, dtype=torch.bfloat16)
-        stride = out.stride(0) // 2
-    else:
-        assert out.dtype == torch.float32 and out.stride(1) == 1
-        stride = out.stride(0)
-    assert out.shape == (num_tokens, matrices.num_rows)
+    out, stride = room_of_products(num_tokens, matrices.num_rows, onto)
     _loops().multiply(
         num_tokens,
         *(t.data_ptr() for t in (rows.codes, rows.sums, rows.scales)),

@@ -20,27 +20,14 @@ from longctx.kernels.byte_vectors import (
     sum_of_squares,
     tiling,
 )
+from longctx.kernels.narrow_dots import GROUP as NARROW_GROUP
 from longctx.kernels.narrow_dots import PANEL
+from longctx.kernels.panels import by_bits, find_panel
 from longctx.kernels.vectors import floats, take, words
 
 _tile, _pair, _one = tiling(TOKENS, False), tiling(2, False), tiling(1, False)
 _add_tile, _add_pair, _add_one = tiling(TOKENS, True), tiling(2, True), tiling(1, True)
-_of_four, _of_five, _of_six, _of_eight = map(regrouping, (4, 5, 6, 8))
-
-
-@numba.njit(error_model="numpy")
-def _regroup(bits: int, place: int, groups: int, to_codes: int, to_scales: int) -> None:
-    """Make the panel of `narrow` at `place` bytes with a scale for each group."""
-    codes = place + 4 * PANEL
-    scales = codes + groups * (PANEL * GROUP * bits // 8)
-    if bits == 4:
-        _of_four(codes, scales, place, groups, to_codes, to_scales)
-    elif bits == 5:
-        _of_five(codes, scales, place, groups, to_codes, to_scales)
-    elif bits == 6:
-        _of_six(codes, scales, place, groups, to_codes, to_scales)
-    else:
-        _of_eight(codes, scales, place, groups, to_codes, to_scales)
+_regroup = by_bits(regrouping)
 
 
 @numba.njit(error_model="numpy")
@@ -111,14 +98,11 @@ def multiply(
         start = floats(of_outputs + 4 * groups * OUTPUTS)
         pair = take(counter, 1)
         while pair < num_pairs:
-            part = 0
-            while 2 * pair >= table[part, 3]:
-                part += 1
-            before = table[part - 1, 3] if part else 0
             for half in range(2):
-                place = table[part, 0] + (2 * pair + half - before) * table[part, 2]
+                bits, place = find_panel(table, 2 * pair + half)
                 to = matrix + 4 * half * PANEL, of_outputs + 4 * half * PANEL
-                _regroup(table[part, 1], place, groups, to[0], to[1])
+                narrow_groups = groups * (GROUP // NARROW_GROUP)
+                _regroup(bits, place, narrow_groups, place, groups, to[0], to[1])
             for i in range(OUTPUTS):
                 start[i] = bias[pair * OUTPUTS + i] if len(bias) else np.float32(0)
             _tiles(

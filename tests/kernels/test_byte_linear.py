@@ -15,34 +15,19 @@ from longctx.kernels.byte_linear import (
     has_byte_products,
     multiply,
 )
-from longctx.kernels.narrow import narrow, stack
 
 pytestmark = pytest.mark.skipif(not has_byte_products(), reason="no products of bytes here")
 SHAPES = [(1, GROUP, OUTPUTS), (7, 896, 1152), (13, 448, 64), (512, 192, 320)]
 
 
-def error(got, expected):
-    return ((got.float() - expected).norm() / expected.norm()).item()
-
-
-def tensors(T, K, N):
-    generator = torch.Generator().manual_seed(T * 1000 + K)
-    x, bias = torch.randn(T, K, generator=generator), torch.randn(N, generator=generator)
-    return x, (torch.randn(N, K, generator=generator) * 0.02).bfloat16(), bias
-
-
-def byte_matrix(weights, biases, bits=8):
-    return stack([narrow(weight, bits) for weight in weights], biases)
-
-
 @pytest.mark.parametrize("bits", [4, 5, 6, 8])
 @pytest.mark.parametrize(("T", "K", "N"), SHAPES)
-def test_products_are_those_of_what_the_codes_stand_for(T, K, N, bits):
-    x, weight, bias = tensors(T, K, N)
+def test_products_are_those_of_what_the_codes_stand_for(T, K, N, bits, factors, stacked, error):
+    x, weight, bias = factors(T, K, N)
     # a group of nothing, and one beside it of little
     weight[0, :GROUP] = 0
     weight[1, : GROUP // 2] *= 1e-3
-    matrix, rows = byte_matrix([weight], [bias], bits), code_rows(x)
+    matrix, rows = stacked([weight], [bias], bits), code_rows(x)
     expected = coded_rows(rows) @ byte_weights(matrix.parts[0]).T + bias
     assert error(multiply(rows, matrix), expected) < 2**-8
     onto = torch.randn(T, N)
@@ -53,10 +38,10 @@ def test_products_are_those_of_what_the_codes_stand_for(T, K, N, bits):
 
 
 @pytest.mark.parametrize(("T", "K", "N"), SHAPES)
-def test_codes_are_near_what_they_stand_for(T, K, N):
-    x, weight, _ = tensors(T, K, N)
+def test_codes_are_near_what_they_stand_for(T, K, N, factors, stacked, error):
+    x, weight, _ = factors(T, K, N)
     x[0, 0] = 1000.0
-    matrix, rows = byte_matrix([weight], [None]), code_rows(x)
+    matrix, rows = stacked([weight], [None]), code_rows(x)
     # an outlier costs its own group alone
     assert error(coded_rows(rows)[:, GROUP:], x[:, GROUP:]) < 0.01 or K == GROUP
     assert error(byte_weights(matrix.parts[0]), weight.float()) < 0.012
@@ -65,7 +50,7 @@ def test_codes_are_near_what_they_stand_for(T, K, N):
     assert rows.codes.abs().max() == 127
 
 
-def test_rows_are_normed_and_gated_on_the_way():
+def test_rows_are_normed_and_gated_on_the_way(error):
     x, norm = torch.randn(9, 128) * 30, torch.rand(128) + 0.5
     got = coded_rows(code_rows(x, norm, 1e-6))
     assert error(got, rms_norm(x, (128,), norm, 1e-6)) < 0.01
@@ -76,24 +61,24 @@ def test_rows_are_normed_and_gated_on_the_way():
     assert coded_rows(code_gated_rows(steep)).abs().max() < 1e-30
 
 
-def test_rows_of_nothing_are_nothing():
-    x, weight, bias = tensors(3, 128, 32)
-    product = multiply(code_rows(x * 0), byte_matrix([weight], [bias]))
+def test_rows_of_nothing_are_nothing(factors, stacked):
+    x, weight, bias = factors(3, 128, 32)
+    product = multiply(code_rows(x * 0), stacked([weight], [bias]))
     assert torch.equal(product, bias.bfloat16().expand(3, -1))
 
 
-def test_matrices_lie_one_below_the_other():
-    x, one, bias = tensors(5, 128, 64)
-    other = tensors(6, 128, 32)[1]
+def test_matrices_lie_one_below_the_other(factors, stacked):
+    x, one, bias = factors(5, 128, 64)
+    other = factors(6, 128, 32)[1]
     rows = code_rows(x)
-    both = multiply(rows, byte_matrix([one, other], [bias, None]))
-    apart = [multiply(rows, byte_matrix([w], [b])) for w, b in ((one, bias), (other, None))]
+    both = multiply(rows, stacked([one, other], [bias, None]))
+    apart = [multiply(rows, stacked([w], [b])) for w, b in ((one, bias), (other, None))]
     assert torch.equal(both, torch.cat(apart, 1))
 
 
-def test_a_row_is_the_same_bits_whatever_rows_are_beside_it():
-    x, weight, _ = tensors(17, 320, 64)
-    matrix = byte_matrix([weight], [None])
+def test_a_row_is_the_same_bits_whatever_rows_are_beside_it(factors, stacked):
+    x, weight, _ = factors(17, 320, 64)
+    matrix = stacked([weight], [None])
     whole = multiply(code_rows(x), matrix)
     for start, end in ((0, 1), (1, 3), (3, 17)):
         assert torch.equal(multiply(code_rows(x[start:end]), matrix), whole[start:end])
