@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from longctx.prompts.question import Answer, Job, Piece, Question, Result
+from longctx.prompts.question import Answer, Heard, Job, Piece, Question, Result
 
 
-def drive(job: Job, ask: Callable[[Question], Answer], show: Callable[[Piece], None]) -> Result:
-    """The job's Result, after every Question was asked and every Piece was shown."""
-    reply: Answer | None = None
+def drive(
+    job: Job,
+    ask: Callable[[Question], Answer],
+    show: Callable[[Piece], None],
+    *,
+    ask_each: Callable[[Sequence[Question]], Sequence[Answer]] | None = None,
+) -> Result:
+    """The job's Result, after every Question was asked and every Piece was shown.
+
+    Questions that do not wait for each other go to `ask_each`; without it one after another.
+    """
+    reply: Heard = None
     while True:
         try:
             said = job.send(reply)
@@ -19,6 +28,8 @@ def drive(job: Job, ask: Callable[[Question], Answer], show: Callable[[Piece], N
             return result
         if isinstance(said, Question):
             reply = ask(said)
+        elif isinstance(said, tuple):
+            reply = ask_each(said) if ask_each else [ask(one) for one in said]
         else:
             show(said)
             reply = None

@@ -23,6 +23,7 @@ from longctx.cli.settings import read_settings
 from longctx.cli.speed import remember
 from longctx.ingest.errors import InputError
 from longctx.prompts.budget import Budget
+from longctx.prompts.together import WIDTH
 from longctx.runtime.catalog import find
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 
 # A question may turn out longer than was planned for.
 SLACK_TOKENS = 4_096
+# Documents so short are asked side by side.
+SHORT_TOKENS = 2_048
 
 
 class Run:
@@ -167,7 +170,9 @@ class Run:
             skipped = ()
         packs = tuple(pack for group in groups.values() for pack in group)
         self._take(packs)
-        self._make_room(max(pack.num_tokens for pack in packs), question_tokens)
+        most = max(pack.num_tokens for pack in packs)
+        beside = WIDTH * (most + question_tokens) if most <= SHORT_TOKENS else 0
+        self._make_room(most, question_tokens, max(SLACK_TOKENS, beside))
         return groups
 
     def take_whole(self, documents: Sequence[Document], *, question_tokens: int) -> None:
@@ -210,7 +215,7 @@ class Run:
         session = self.session(self.report.stream, self.report.end_stream)
         self.report.usage = session.usage
         try:
-            result = drive(job, session.ask, self.report.show)
+            result = drive(job, session.ask, self.report.show, ask_each=session.ask_each)
         finally:
             self.progress.pause()
             session.close()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -18,6 +18,7 @@ from longctx.prompts.question import Answer, Question
 if TYPE_CHECKING:
     from longctx.runtime.chat import Prompt
     from longctx.runtime.engine import Engine
+    from longctx.runtime.writing import Request
 
 # A question this short after a prefix already read needs no bar of its own.
 SHORT_READING = 1_024
@@ -59,6 +60,7 @@ class Session:
     stream: Callable[[str], None]
     end_stream: Callable[[], None]
     check: Callable[[], None] = lambda: None
+    clock: float = 0.0
     usage: Usage = field(default_factory=Usage)
 
     @cached_property
@@ -77,11 +79,28 @@ class Session:
 
     def ask(self, question: Question) -> Answer:
         """The Answer to a Question; its words are streamed where the job says so."""
-        self.usage.questions += 1
-        prompt = self.model.prompt(
-            question.pack.text, question.text, question.begin, question.turns
-        )
-        return self._choose(question, prompt) if question.choices else self._write(question, prompt)
+        (answer,) = self.ask_each([question])
+        return answer
+
+    def ask_each(self, questions: Sequence[Question]) -> list[Answer]:
+        """The Answers to Questions of which none waits for another: they are written together."""
+        answers: dict[Question, Answer] = {}
+        writing: list[tuple[Question, Prompt, _Watch]] = []
+        for question in questions:
+            prompt = self.model.prompt(
+                question.pack.text, question.text, question.begin, question.turns
+            )
+            if question.choices:
+                answers[question] = self._choose(question, prompt)
+            else:
+                writing.append((question, prompt, _Watch(self, question.label)))
+        if writing:
+            foreseen = self.engine.num_foreseen
+            found = self.engine.generate_each([self._request(*one) for one in writing])
+            for (question, _, watch), ids in zip(writing, found, strict=True):
+                answers[question] = self._written(question, watch, ids)
+            self.usage.tokens_foreseen += self.engine.num_foreseen - foreseen
+        return [answers[question] for question in questions]
 
     def recall(self) -> Recall | None:
         """The recall of the run so far; None where nothing was checked."""
@@ -100,20 +119,23 @@ class Session:
         watch.done()
         return Answer(probabilities=dict(zip(question.choices, chances, strict=True)))
 
-    def _write(self, question: Question, prompt: Prompt) -> Answer:
-        """The model's words."""
-        limit = question.max_tokens
-        watch, foreseen = _Watch(self, question.label), self.engine.num_foreseen
-        ids = self.engine.generate(
+    def _request(self, question: Question, prompt: Prompt, watch: _Watch) -> Request:
+        """What the Engine is asked."""
+        from longctx.runtime.writing import Request
+
+        return Request(
             prompt.ids,
-            sampling=self.model.sampling,
-            max_tokens=limit,
-            stop_ids=self.model.stop_ids,
+            question.max_tokens,
+            self.model.stop_ids,
+            self.model.sampling,
             question_start=len(prompt.prefix_ids),
             grammar=self.model.grammar(question.schema) if question.schema else None,
             on_progress=watch.read,
         )
-        text = question.begin
+
+    def _written(self, question: Question, watch: _Watch, ids: Iterator[int]) -> Answer:
+        """The model's words."""
+        limit, text = question.max_tokens, question.begin
         pieces = self.model.decode_stream(watch.count(ids))
         if not question.schema:
             pieces = until_loop(pieces)
@@ -124,7 +146,6 @@ class Session:
         if question.stream:
             self.end_stream()
         watch.done()
-        self.usage.tokens_foreseen += self.engine.num_foreseen - foreseen
         finished = watch.written < limit
         if not finished:
             self.usage.answers_cut += 1
@@ -146,8 +167,9 @@ class _Watch:
         self._new = 0
         # the engine is loaded before the clock starts
         assert session.engine is not None
-        self._began = time.monotonic()
-        self._read_at = self._began
+        session.usage.questions += 1
+        self._is_first = session.usage.questions == 1
+        self._began = self._read_at = session.clock = time.monotonic()
         self.written = 0
 
     def read(self, done: int, total: int) -> None:
@@ -155,9 +177,11 @@ class _Watch:
         self._session.check()
         if self._kept is None:
             self._kept, self._new = done, total - done
-            if self._session.usage.questions == 1 and done > SHORT_READING:
+            # others may have been read in between
+            self._began = self._session.clock
+            if self._is_first and done > SHORT_READING:
                 self._session.screen.note(f"{done:,} of {total:,} tokens were read before")
-        self._read_at = time.monotonic()
+        self._read_at = self._session.clock = time.monotonic()
         if self._new > SHORT_READING:
             self._session.progress.update("reading", done, total, "tokens")
         else:
@@ -172,8 +196,9 @@ class _Watch:
 
     def done(self) -> None:
         """Add the question to the Session's Usage."""
-        usage, now = self._session.usage, time.monotonic()
-        reading = Reading(self._new, self._read_at - self._began, self.written, now - self._read_at)
+        usage, began, now = self._session.usage, self._session.clock, time.monotonic()
+        reading = Reading(self._new, self._read_at - self._began, self.written, now - began)
+        self._session.clock = now
         usage.tokens_read += reading.num_tokens
         usage.tokens_written += reading.written
         usage.reading_seconds += reading.reading_seconds

@@ -25,13 +25,19 @@ Floats = NDArray[np.float32]
 class Turned:
     """How the keys and queries of the newest tokens are turned, and which keys each View holds.
 
-    `keys` is cos and sin [2, T, D / 2], `queries` those of each View [V, 2, T, D / 2].
+    `places` [T] are where their keys and values go in the KVCache. `keys` is cos and sin
+    [2, T, D / 2], `queries` those of each View [V, 2, T, D / 2].
     """
 
-    position: int
+    places: NDArray[np.int64]
     keys: Floats
     queries: Floats
     views: tuple[tuple[int, int], ...]
+
+    @property
+    def position(self) -> int:
+        """Where the first of them lies."""
+        return int(self.places[0])
 
     def seen(self, queries: Tensor) -> Queries:
         """Returns queries [V, H, T, D] with the keys that each View holds."""
@@ -46,7 +52,8 @@ def turned(
     """Returns the rotations of tokens from `position` on, of each View its begin and end first."""
     turns = torch.stack([torch.stack(turn) for _, _, turn in queries])
     views = tuple((begin, end) for begin, end, _ in queries)
-    return Turned(position, torch.stack(keys).numpy(), turns.numpy(), views)
+    places = np.arange(position, position + turns.shape[2])
+    return Turned(places, torch.stack(keys).numpy(), turns.numpy(), views)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,21 +92,32 @@ class AnswerLayer:
             turn.keys,
             turn.queries,
             *(_bits(rows) for rows in (queries, keys, values)),
-            turn.position,
+            turn.places,
             torch.get_num_threads(),
         )
         return queries
 
     def out_of_heads(
-        self, x: Floats, queries: Tensor, work: Work, position: int, keys: Tensor, values: Tensor
+        self,
+        x: Floats,
+        queries: Tensor,
+        work: Work,
+        position: int | None,
+        keys: Tensor,
+        values: Tensor,
     ) -> None:
-        """Add to x [T, hidden] what its queries see, and what the SwiGLU makes of it then."""
+        """Add to x [T, hidden] what its queries see, and what the SwiGLU makes of it then.
+
+        The first of the queries lies at `position`, and none sees a key behind its own; without a
+        `position` each sees all that it is given in `work`.
+        """
         _loops().out_of_heads(
             work.units,
             work.items,
             work.num_slots,
             *(_bits(rows) for rows in (queries, keys, values)),
-            position,
+            position or 0,
+            position is not None,
             (self.out.table, self.gate_up.table, self.down.table),
             self.gate_up.parts[0].num_rows,
             self.mlp_norm,

@@ -58,10 +58,10 @@ def into_heads(
     queries: Any,
     keys: Any,
     values: Any,
-    position: int,
+    places: Any,
     num_threads: int,
 ) -> None:
-    """Fill queries [V, H, T, D], keys and values [G, S, D] from `position` on, of x [T, hidden].
+    """Fill queries [V, H, T, D], keys and values [G, S, D] at `places` [T], of x [T, hidden].
 
     All three are bits of bfloat16. Turns are cos and sin: of the keys [2, T, D / 2], of the queries
     [V, 2, T, D / 2]. `starts` is where queries, keys and values begin among the products;
@@ -80,9 +80,9 @@ def into_heads(
         for group in range(len(keys)):
             start = starts[1] + group * head_dim
             norm_row(found[t, start : start + head_dim], head_norms[1], eps, head)
-            _turn(head, key_turn[0, t], key_turn[1, t], turned, keys[group, position + t])
+            _turn(head, key_turn[0, t], key_turn[1, t], turned, keys[group, places[t]])
             start = starts[2] + group * head_dim
-            _round(found[t, start : start + head_dim], values[group, position + t])
+            _round(found[t, start : start + head_dim], values[group, places[t]])
 
 
 @numba.njit(error_model="numpy")
@@ -113,6 +113,7 @@ def out_of_heads(
     keys: Any,
     values: Any,
     position: int,
+    causal: bool,
     tables: Any,
     mlp_size: int,
     norm: Any,
@@ -142,7 +143,7 @@ def out_of_heads(
         head_dim,
         num_heads // len(keys),
         position,
-        True,
+        causal,
         head_dim**-0.5,
         parts.ctypes.data,
         lse.ctypes.data,

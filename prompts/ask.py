@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Generator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from longctx.prompts import reply
@@ -10,7 +10,7 @@ from longctx.prompts.citation import locate
 from longctx.prompts.join import join
 from longctx.prompts.pack import Pack
 from longctx.prompts.proof import missing, prove
-from longctx.prompts.question import Answer, Citation, Job, Piece, Question, Result
+from longctx.prompts.question import Citation, Job, Piece, Question, Result, Task
 from longctx.prompts.template import fill
 
 ABSENT = "Not in the text."
@@ -117,7 +117,7 @@ def _ask_pack(
     least: float,
     label: str,
     stream: bool,
-) -> Generator[Question | Piece, Answer | None, _Told]:
+) -> Task[_Told]:
     """What one Pack says, and the chance that it says it."""
     chances: dict[str, float] = {}
     template = "ask"
@@ -143,18 +143,14 @@ def _ask_pack(
     return _Told(text, citations, dropped, chances)
 
 
-def _chance(
-    pack: Pack, asked: str, label: str
-) -> Generator[Question | Piece, Answer | None, float]:
+def _chance(pack: Pack, asked: str, label: str) -> Task[float]:
     """The chance of "Yes"; nothing is written for it."""
     said = yield Question(pack, asked, choices=("Yes", "No"), label=label)
     assert said is not None
     return said.probabilities["Yes"]
 
 
-def evidence(
-    pack: Pack, question: str, answer: str
-) -> Generator[Question | Piece, Answer | None, tuple[tuple[Citation, ...], int]]:
+def evidence(pack: Pack, question: str, answer: str) -> Task[tuple[tuple[Citation, ...], int]]:
     """The Citations of what proves the answer, and how many quotes of the model were not found.
 
     The model is asked for them only where the words of the answer lead nowhere.

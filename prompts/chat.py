@@ -8,7 +8,7 @@ from longctx.prompts import reply
 from longctx.prompts.ask import evidence
 from longctx.prompts.pack import Pack
 from longctx.prompts.proof import missing
-from longctx.prompts.question import Job, Question, Result, Turn
+from longctx.prompts.question import Answer, Job, Question, Result, Turn
 from longctx.prompts.template import fill
 
 
@@ -23,7 +23,7 @@ def chat(pack: Pack, question: str, earlier: Sequence[Turn], *, max_tokens: int 
     said = yield Question(
         pack, text, max_tokens, turns=tuple(earlier), stream=True, label="answering"
     )
-    assert said is not None
+    assert isinstance(said, Answer)
     if reply.is_absent(said.text):
         return Result("chat", text=said.text, counts={"quotes_not_found": 0})
     citations, dropped = yield from evidence(pack, question, said.text)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 
 from longctx.ingest.align import align
 from longctx.ingest.document import Document, Segment
@@ -13,8 +13,9 @@ from longctx.prompts import reply
 from longctx.prompts.changed_facts import changed_facts
 from longctx.prompts.join import NO_DOCUMENTS, join
 from longctx.prompts.own_sentences import own_ranges, own_sentences
-from longctx.prompts.question import Answer, Citation, Job, Piece, Question, Result
+from longctx.prompts.question import Citation, Job, Piece, Question, Result, Task
 from longctx.prompts.template import fill
+from longctx.prompts.together import together
 
 GIST_TOKENS = 100
 # A longer passage is put to the model by its beginning.
@@ -29,26 +30,28 @@ def compare(left: Document, right: Document, *, max_tokens: int = 512, stream: b
     Each question holds the two passages it is about, and no Document stands before it.
     """
     pieces: list[Piece] = []
-    counts: Counter[str] = Counter(passages=0, same=0, changed=0, removed=0, added=0)
     pairs = align(segments(left), segments(right))
+    counts: Counter[str] = Counter(passages=len(pairs), same=0, changed=0, removed=0, added=0)
+    tasks = list[list[Task[Piece | None]]]()
     for number, pair in enumerate(pairs, 1):
-        counts["passages"] += 1
         label = f"comparing passage {number} of {len(pairs)}"
-        piece: Piece | None
         if pair.kind == "same":
             counts["same"] += 1
-            continue
-        if pair.left is not None and pair.right is not None:
-            piece = yield from _changed(pair.left, pair.right, label, counts)
+        elif pair.left is not None and pair.right is not None:
+            tasks.append([_changed(pair.left, pair.right, label, counts)])
         elif pair.left is not None:
-            piece = yield from _alone(pair.left, "removed", label, counts)
+            tasks.append([_alone(pair.left, "removed", label, counts)])
         else:
             assert pair.right is not None
-            piece = yield from _alone(pair.right, "added", label, counts)
-        if piece is not None:
-            counts[piece.label] += 1
-            pieces.append(piece)
-            yield piece
+            tasks.append([_alone(pair.right, "added", label, counts)])
+
+    def made(_: int, found: list[Piece | None]) -> list[Piece]:
+        known = [piece for piece in found if piece is not None]
+        counts.update(piece.label for piece in known)
+        pieces.extend(known)
+        return known
+
+    yield from together(tasks, made)
     text = ""
     if len(pieces) > 1:
         text = yield from join(
@@ -78,9 +81,7 @@ def compare_each(left: Document, others: Sequence[Document], *, max_tokens: int 
     return Result("compare", pieces=tuple(pieces), counts=dict(counts))
 
 
-def _changed(
-    left: Segment, right: Segment, label: str, counts: Counter[str]
-) -> Generator[Question | Piece, Answer | None, Piece]:
+def _changed(left: Segment, right: Segment, label: str, counts: Counter[str]) -> Task[Piece | None]:
     """What changed between two passages: found by code, told by the model side by side."""
     lines = []
     for word, here, there in (("Was", left, right), ("Now", right, left)):
@@ -98,9 +99,7 @@ def _changed(
     return Piece(_heading(right) or _heading(left), "\n".join(lines), "changed", citations)
 
 
-def _alone(
-    passage: Segment, kind: str, label: str, counts: Counter[str]
-) -> Generator[Question | Piece, Answer | None, Piece | None]:
+def _alone(passage: Segment, kind: str, label: str, counts: Counter[str]) -> Task[Piece | None]:
     """The gist of a passage that only one Document has; None for one without words."""
     if not any(character.isalnum() for character in passage.text):
         return None
@@ -110,9 +109,7 @@ def _alone(
     return Piece(_heading(passage), gist, kind, (_first_difference(passage, None),))
 
 
-def _gist(
-    name: str, text: str, label: str, counts: Counter[str]
-) -> Generator[Question | Piece, Answer | None, str]:
+def _gist(name: str, text: str, label: str, counts: Counter[str]) -> Task[str]:
     """What a text says, in a sentence."""
     asked = fill("compare_gist", name=name, text=_cut(text, counts))
     said = yield Question(NO_DOCUMENTS, asked, GIST_TOKENS, label=label)

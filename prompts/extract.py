@@ -12,8 +12,9 @@ from longctx.ingest.words import words
 from longctx.prompts.ask import ABSENT, asking
 from longctx.prompts.pack import Pack
 from longctx.prompts.proof import prove
-from longctx.prompts.question import Answer, Citation, Job, Piece, Question, Result
+from longctx.prompts.question import Citation, Job, Piece, Question, Result, Task
 from longctx.prompts.template import fill
+from longctx.prompts.together import together
 
 QUESTION = "What do the documents say of each of the fields below?"
 _NUMBER = re.compile(r"\d+(?:[.,' ]\d{3}(?!\d))*(?:[.,]\d+)?")
@@ -49,15 +50,23 @@ def extract_each(
 ) -> Job:
     """A form for each Document, by its name; one that is too long is told of and left out."""
     data, pieces, missing = dict[str, Any](), list[Piece](), list[str]()
-    for name, packs in groups.items():
+
+    def form(name: str, packs: Sequence[Pack]) -> Task[Result]:
         try:
-            found = yield from extract(packs, question, schema, max_tokens=max_tokens, name=name)
+            return (yield from _extract(packs, question, schema, max_tokens, name))
         except CutShort as error:
             found = Result("ask", (Piece(name, f"{error} ({error.hint})"),))
             yield found.pieces[0]
-        data[name] = found.data
-        pieces += found.pieces
-        missing += found.missing
+            return found
+
+    def made(index: int, found: list[Result]) -> list[Piece]:
+        data[names[index]] = found[0].data
+        pieces.extend(found[0].pieces)
+        missing.extend(found[0].missing)
+        return []
+
+    names = list(groups)
+    yield from together([[form(name, packs)] for name, packs in groups.items()], made)
     counts = {"documents": len(data), "forms": sum(one is not None for one in data.values())}
     known = tuple(dict.fromkeys(missing))
     return Result("ask", tuple(pieces), counts=counts, missing=known, data=data)
@@ -74,12 +83,18 @@ def extract(
     Raises:
         CutShort: the answer is longer than `max_tokens`.
     """
+    return (yield from _extract(packs, question, schema, max_tokens, name))
+
+
+def _extract(
+    packs: Sequence[Pack], question: str, schema: str, max_tokens: int, name: str
+) -> Task[Result]:
     text = fill("extract", question=question or QUESTION, schema=schema)
     data: Any = None
     for number, pack in enumerate(packs, 1):
         label = asking(number, len(packs), name)
         said = yield Question(pack, text, max_tokens, label=label, schema=schema)
-        assert isinstance(said, Answer)
+        assert said is not None
         try:
             filled = json.loads(said.text)
         except ValueError:

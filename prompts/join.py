@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Sequence
 
 from longctx.prompts.pack import Pack
-from longctx.prompts.question import Answer, Piece, Question
+from longctx.prompts.question import Question, Task
 
 # A question over notes needs no documents before it.
 NO_DOCUMENTS = Pack(text="", parts=(), num_tokens=0, runs=())
@@ -20,7 +20,7 @@ def join(
     max_tokens: int,
     label: str,
     stream: bool = True,
-) -> Generator[Question | Piece, Answer | None, str]:
+) -> Task[str]:
     """One text made of all notes; `ask` makes the question of the notes in one batch.
 
     The words of the last round stream as the job's own output unless told otherwise.

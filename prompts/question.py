@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from longctx.ingest.document import Span
 from longctx.prompts.pack import Pack
@@ -95,5 +95,13 @@ class Result:
     data: Any = None
 
 
-Job = Generator[Question | Piece, Answer | None, Result]
-"""A job yields Questions (and is sent Answers) and Pieces (and is sent None)."""
+T = TypeVar("T")
+
+Task = Generator[Question | Piece, Answer | None, T]
+"""A part of a job: it yields Questions (and is sent Answers) and Pieces (and is sent None)."""
+
+Said = Question | tuple[Question, ...] | Piece
+Heard = Answer | Sequence[Answer] | None
+
+Job = Generator[Said, Heard, Result]
+"""A job is a Task that may also yield several Questions of which none waits for another."""

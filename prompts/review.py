@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Generator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from longctx.ingest.code_structure import definitions
@@ -22,11 +22,12 @@ from longctx.prompts.finding import (
 )
 from longctx.prompts.join import NO_DOCUMENTS
 from longctx.prompts.pack import Pack
-from longctx.prompts.question import Answer, Job, Piece, Question, Result
+from longctx.prompts.question import Job, Piece, Question, Result, Task
 from longctx.prompts.reply import unmarked
 from longctx.prompts.review_change import Change, touching
 from longctx.prompts.review_opinion import opinions, units
 from longctx.prompts.template import fill
+from longctx.prompts.together import together
 
 REMARK_TOKENS = 60
 # More of a function than this is not put to the model with a finding.
@@ -71,23 +72,30 @@ def review(
         yield finding
     counts = sifter.counts
     counts["computed_findings"] = _num_shown(pieces)
-    for piece in tuple(pieces) if explain else ():
-        if isinstance(piece, Finding) and not piece.suppressed:
-            remark = yield from _remark(documents[piece.span.name], piece, max_tokens)
-            if remark.body:
-                pieces.append(remark)
-                yield remark
+    if explain:
+        shown = [one for one in pieces if isinstance(one, Finding) and not one.suppressed]
+        remarks = [[_remark(documents[one.span.name], one, max_tokens)] for one in shown]
+
+        def remarked(_: int, told: list[Remark]) -> list[Remark]:
+            worded = [one for one in told if one.body]
+            pieces.extend(worded)
+            return worded
+
+        yield from together(remarks, remarked)
     if deep:
         counts["stretches_asked"] = 0
         said: list[Finding] = []
+
+        def sifted(_: int, told: list[list[Finding]]) -> list[Finding]:
+            kept = sifter.sifted([finding for one in told for finding in one])
+            said.extend(kept)
+            return kept
+
         for pack in packs:
-            for part in pack.parts:
-                for unit in units(part):
-                    counts["stretches_asked"] += 1
-                    told = yield from opinions(pack, unit, max_tokens, counts)
-                    for finding in sifter.sifted(told):
-                        said.append(finding)
-                        yield finding
+            stretches = [unit for part in pack.parts for unit in units(part)]
+            counts["stretches_asked"] += len(stretches)
+            asked = [[opinions(pack, unit, max_tokens, counts)] for unit in stretches]
+            yield from together(asked, sifted)
         counts["model_findings"] = _num_shown(said)
         pieces += sorted(said, key=lambda one: SEVERITIES.index(one.label))
     totals = {"files": len(packed), "files_computed": len(computed.looked_at), **counts}
@@ -133,9 +141,7 @@ class _Sifter:
         return kept
 
 
-def _remark(
-    document: Document, finding: Finding, max_tokens: int
-) -> Generator[Question | Piece, Answer | None, Remark]:
+def _remark(document: Document, finding: Finding, max_tokens: int) -> Task[Remark]:
     """What the model says of the Finding in one sentence, with the function around it in sight."""
     asked = fill(
         "review_explain",

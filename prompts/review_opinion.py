@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Generator
 from dataclasses import dataclass, replace
 
 from longctx.ingest.document import Document, Span
@@ -14,7 +13,7 @@ from longctx.prompts.diff import ChangedFile, changed_files, place_in_new_file
 from longctx.prompts.finding import Finding, code_lines
 from longctx.prompts.grouping import grouped, shown_segments
 from longctx.prompts.pack import Pack, Part
-from longctx.prompts.question import Answer, Citation, Piece, Question
+from longctx.prompts.question import Citation, Question, Task
 from longctx.prompts.template import fill
 
 # About 250 lines: more than that, and a small model lists only what it saw first.
@@ -58,9 +57,7 @@ class Unit:
         return next((line.strip() for line in lines if line.strip()), "")[:120]
 
 
-def opinions(
-    pack: Pack, unit: Unit, max_tokens: int, counts: Counter[str]
-) -> Generator[Question | Piece, Answer | None, list[Finding]]:
+def opinions(pack: Pack, unit: Unit, max_tokens: int, counts: Counter[str]) -> Task[list[Finding]]:
     """The Findings of the model in one Unit that it stands by when asked again, worst first."""
     label = f"reviewing {unit.changed.name if unit.changed else unit.document.name}"
     asked = fill("review_gate", subject=unit.subject)
@@ -142,9 +139,7 @@ def _whole_line(unit: Unit, quote: str) -> Span | None:
     return None
 
 
-def _confirm(
-    pack: Pack, unit: Unit, defect: Defect, label: str
-) -> Generator[Question | Piece, Answer | None, float]:
+def _confirm(pack: Pack, unit: Unit, defect: Defect, label: str) -> Task[float]:
     """The chance of "Yes" when the model is asked whether the finding holds."""
     said = yield Question(pack, _claim(unit, defect, _HOLDS), choices=_YES_NO, label=label)
     assert said is not None
@@ -163,7 +158,7 @@ def _claim(unit: Unit, defect: Defect, question: str) -> str:
 
 def _kind(
     pack: Pack, unit: Unit, defect: Defect, question: str, words: tuple[str, ...], label: str
-) -> Generator[Question | Piece, Answer | None, str]:
+) -> Task[str]:
     """The likeliest of the words."""
     asked = _claim(unit, defect, f"{question} Answer with one word: {', '.join(words)}.")
     said = yield Question(pack, asked, choices=words, label=label)

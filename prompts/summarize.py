@@ -9,7 +9,8 @@ the 1.5B told of persons who were not in it.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Generator, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from longctx.ingest.document import Segment
 from longctx.prompts.grounded import grounded
@@ -17,9 +18,10 @@ from longctx.prompts.grouping import grouped, shown_segments
 from longctx.prompts.join import NO_DOCUMENTS, join
 from longctx.prompts.key_sentences import key_sentences
 from longctx.prompts.pack import Pack
-from longctx.prompts.question import Answer, Citation, Job, Piece, Question, Result
+from longctx.prompts.question import Citation, Job, Piece, Question, Result, Task
 from longctx.prompts.reply import unannounced, whole_clauses
 from longctx.prompts.template import fill
+from longctx.prompts.together import together
 
 # About a chapter: a small model keeps the thread of this much, and not of much more.
 PART_CHARACTERS = 10_000
@@ -40,20 +42,18 @@ def summarize(packs: Sequence[Pack], *, max_tokens: int = 512, by_passage: bool 
     counts: Counter[str] = Counter(parts=0, parts_summarized=0)
     names = {document.name for pack in packs for document in pack.documents}
     for pack in packs:
-        for shown in pack.parts:
-            stretches = grouped(shown_segments(shown), PART_CHARACTERS)
-            for number, stretch in enumerate(stretches, 1):
-                if not stretch.text.strip():
-                    continue
-                counts["parts"] += 1
-                label = f"summarizing {stretch.document.name}, {number} of {len(stretches)}"
-                tell = _tell_by_passage if by_passage else _tell
-                told = yield from tell(pack, stretch, label)
-                piece = _piece(stretches, stretch, told, counts)
-                if piece is not None:
-                    counts["parts_summarized"] += 1
-                    pieces.append(piece)
-                    yield piece
+        parts = list(_parts(pack))
+        tell = _tell_by_passage if by_passage else _tell
+
+        def made(index: int, told: list[str], parts: list[_Part] = parts) -> list[Piece]:
+            piece = _piece(parts[index], " ".join(filter(None, told)), counts)
+            found = [piece] if piece else []
+            pieces.extend(found)
+            return found
+
+        counts["parts"] += len(parts)
+        yield from together([tell(pack, part) for part in parts], made)
+    counts["parts_summarized"] = len(pieces)
     text = ""
     if len(pieces) > 1:
         text = yield from join(
@@ -67,53 +67,80 @@ def summarize(packs: Sequence[Pack], *, max_tokens: int = 512, by_passage: bool 
     )
 
 
-def _tell(pack: Pack, part: Segment, label: str) -> Generator[Question | Piece, Answer | None, str]:
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """One of the stretches of a Document that are summarized one by one."""
+
+    stretches: Sequence[Segment]
+    number: int
+
+    @property
+    def stretch(self) -> Segment:
+        return self.stretches[self.number - 1]
+
+    @property
+    def label(self) -> str:
+        name = self.stretch.document.name
+        return f"summarizing {name}, {self.number} of {len(self.stretches)}"
+
+
+def _parts(pack: Pack) -> Iterator[_Part]:
+    for shown in pack.parts:
+        stretches = grouped(shown_segments(shown), PART_CHARACTERS)
+        for number, stretch in enumerate(stretches, 1):
+            if stretch.text.strip():
+                yield _Part(stretches, number)
+
+
+def _tell(pack: Pack, part: _Part) -> list[Task[str]]:
     """What the model says of a part of what it has read."""
-    body = part.text.strip()
+    stretch = part.stretch
+    body = stretch.text.strip()
     asked = fill(
         "summarize_part",
-        subject=_title(part, ", "),
+        subject=_title(stretch, ", "),
         opening=" ".join(body[:_ANCHOR].split()),
         closing=" ".join(body[-_ANCHOR:].split()),
     )
-    said = yield Question(pack, asked, PART_TOKENS, label=label)
-    assert said is not None
-    return said.text
+
+    def told() -> Task[str]:
+        said = yield Question(pack, asked, PART_TOKENS, label=part.label)
+        assert said is not None
+        return said.text
+
+    return [told()]
 
 
-def _tell_by_passage(
-    pack: Pack, part: Segment, label: str
-) -> Generator[Question | Piece, Answer | None, str]:
-    """What the model says of each passage of the part, one after another."""
-    told: list[str] = []
-    for passage in grouped([part], PASSAGE_CHARACTERS):
-        if not passage.text.strip():
-            continue
+def _tell_by_passage(pack: Pack, part: _Part) -> list[Task[str]]:
+    """What the model says of each passage of the part."""
+
+    def told(passage: Segment) -> Task[str]:
         asked = fill("summarize_passage", text=passage.text.strip())
-        said = yield Question(NO_DOCUMENTS, asked, PASSAGE_TOKENS, label=label)
+        said = yield Question(NO_DOCUMENTS, asked, PASSAGE_TOKENS, label=part.label)
         assert said is not None
         text = said.text if said.finished else whole_clauses(said.text)
-        told.append(grounded(unannounced(text), passage.text)[0])
-    return " ".join(filter(None, told))
+        return grounded(unannounced(text), passage.text)[0]
+
+    passages = grouped([part.stretch], PASSAGE_CHARACTERS)
+    return [told(passage) for passage in passages if passage.text.strip()]
 
 
-def _piece(
-    parts: Sequence[Segment], part: Segment, told: str, counts: Counter[str]
-) -> Piece | None:
+def _piece(part: _Part, told: str, counts: Counter[str]) -> Piece | None:
     """What the model says of a part, as far as it may stand, and the part's key sentences."""
-    summary, foreign, copied = grounded(told.strip(), part.text)
+    stretch = part.stretch
+    summary, foreign, copied = grounded(told.strip(), stretch.text)
     if foreign:
         counts["dropped_for_foreign_names"] += foreign
     if copied:
         counts["dropped_as_copied"] += copied
-    document = part.document
+    document = stretch.document
     citations = tuple(
         Citation(" ".join(document.text[start:end].split()), "verified", document.span(start, end))
-        for start, end in key_sentences(parts, part, KEY_SENTENCES)
+        for start, end in key_sentences(part.stretches, stretch, KEY_SENTENCES)
     )
     if not summary and not citations:
         return None
-    heading = f"{_title(part, ' (')})" if part.heading.strip() else str(part.span)
+    heading = f"{_title(stretch, ' (')})" if stretch.heading.strip() else str(stretch.span)
     return Piece(heading, summary, citations=citations)
 
 

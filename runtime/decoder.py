@@ -224,14 +224,19 @@ def forward(
             layer.add_mlp(rows)
         on_layer(index)
     cache.length = start + num_tokens
-    return _norm(decoder, "model.norm.weight", x)
+    return last_norm(decoder, x)
+
+
+def has_answer_layers(decoder: Decoder, cache: KVCache) -> bool:
+    """Returns whether the few newest tokens of an answer can go through AnswerLayers."""
+    dtype, head_dim = decoder.numerics.dtype, decoder.config.head_dim
+    fits = decoder.narrowed and not cache.eights and not decoder.has_stand_ins
+    return bool(fits) and can_flash(torch.empty(head_dim, dtype=dtype))
 
 
 def _turns(decoder: Decoder, batches: Sequence[MicroBatch], cache: KVCache) -> list[Turned]:
     """Returns how the rows of an answer are turned, if they can take the way of an AnswerLayer."""
-    dtype, head_dim = decoder.numerics.dtype, decoder.config.head_dim
-    fits = decoder.narrowed and not cache.eights and not decoder.has_stand_ins
-    if not fits or not can_flash(torch.empty(head_dim, dtype=dtype)):
+    if not has_answer_layers(decoder, cache):
         return []
     return [turned(batch.position, batch.keys, batch.queries) for batch in batches]
 
@@ -277,8 +282,9 @@ def _attended(
     return out.transpose(0, 1).reshape(num_tokens, -1)
 
 
-def _norm(decoder: Decoder, name: str, x: Tensor) -> Tensor:
-    size, weight = (decoder.config.hidden_size,), decoder.weights[name].to(x.dtype)
+def last_norm(decoder: Decoder, x: Tensor) -> Tensor:
+    """Returns the rows x [T, hidden] that came through all layers, as they meet the head."""
+    size, weight = (decoder.config.hidden_size,), decoder.weights["model.norm.weight"].to(x.dtype)
     return rms_norm(x, size, weight, decoder.config.norm_eps).to(decoder.numerics.dtype)
 
 

@@ -17,16 +17,14 @@ from torch import Tensor
 
 from longctx.runtime.errors import ModelError
 from longctx.runtime.fidelity import RecallMeter
-from longctx.runtime.grammar import Grammar, Walk
+from longctx.runtime.grammar import Grammar
 from longctx.runtime.lookup import guessed
 from longctx.runtime.prefix_keeper import PrefixKeeper
 from longctx.runtime.reader import Reader
-from longctx.runtime.sampling import Sampling, choose_token
+from longctx.runtime.sampling import Sampling
+from longctx.runtime.writing import Progress, Request, Together, Writing
 
 STEP_SIZE = 2048
-
-Progress = Callable[[int, int], None]
-"""Told the tokens read so far and the tokens of the prompt."""
 
 
 class Engine:
@@ -99,29 +97,52 @@ class Engine:
         """
         sampling = sampling or Sampling()
         self._check_room(len(token_ids), max_tokens)
-        generator, written = sampling.generator(), list[int]()
-        walk = grammar.walk() if grammar else None
+        writing = Writing(Request(token_ids, max_tokens, stop_ids, sampling, grammar=grammar))
         logits = self._prefill(token_ids, question_start, on_progress)[None]
         ahead: list[int] = []
         while True:
             # row i of the logits follows the i first of the tokens read ahead, if those come true
             for index, row in enumerate(logits):
-                row = walk.allowed(row) if walk else row
-                token = choose_token(row, sampling, written, generator)
-                if token in stop_ids:
+                token = writing.take(row)
+                if token is None:
                     return
                 yield token
-                written.append(token)
-                whole = walk is not None and walk.take(token)
-                if whole or len(written) == max_tokens:
+                if writing.is_done:
                     return
                 if index == len(ahead) or ahead[index] != token:
                     break
                 self.num_foreseen += 1
-            self._forget(len(token_ids) + len(written) - 1)
-            ahead = self._ahead(token, max_tokens - len(written), sampling, walk)
+            self._forget(len(token_ids) + len(writing.tokens) - 1)
+            ahead = self._ahead(writing, sampling)
             self.num_guessed += len(ahead)
-            logits = self._decode([token, *ahead])
+            logits = self._decode([writing.tokens[-1], *ahead])
+
+    @torch.inference_mode()
+    def generate_each(self, requests: Sequence[Request]) -> list[Iterator[int]]:
+        """Returns the ids of each answer, as `generate` yields them.
+
+        Where the Reader can they are written side by side. All of them are to be taken, or closed,
+        before anything else is asked.
+
+        Raises:
+            ModelError: a prompt and its answer do not fit the window.
+        """
+        for one in requests:
+            self._check_room(len(one.token_ids), one.max_tokens)
+        prompts = [np.asarray(one.token_ids, dtype=np.int64) for one in requests]
+        shared = min(_num_shared(prompts[0], prompt) for prompt in prompts)
+        rooms = [len(one.token_ids) - shared + one.max_tokens for one in requests]
+        branches = None
+        if len(requests) > 1 and hasattr(self.reader, "branches"):
+            branches = self.reader.branches(shared, max(map(len, prompts)), rooms)
+        if branches is None:
+            return [self._generated(one) for one in requests]
+        logits = []
+        for index, one in enumerate(requests):
+            logits.append(self._prefill(one.token_ids, one.question_start, one.on_progress))
+            branches.park(index)
+        together = Together(branches, [Writing(one) for one in requests], logits)
+        return [together.answer(index) for index in range(len(requests))]
 
     @torch.inference_mode()
     def choose(
@@ -148,6 +169,17 @@ class Engine:
             scores.append(score)
             self._forget(len(token_ids))
         return torch.stack(scores).softmax(-1).tolist()
+
+    def _generated(self, request: Request) -> Iterator[int]:
+        return self.generate(
+            request.token_ids,
+            max_tokens=request.max_tokens,
+            stop_ids=request.stop_ids,
+            sampling=request.sampling,
+            question_start=request.question_start,
+            grammar=request.grammar,
+            on_progress=request.on_progress,
+        )
 
     def _check_room(self, num_tokens: int, max_tokens: int) -> None:
         if not num_tokens:
@@ -186,9 +218,7 @@ class Engine:
 
     def _kept(self, wanted: NDArray[np.int64], question_start: int) -> int:
         """Returns how many tokens of what was read need not be read again."""
-        shared = min(self._length, len(wanted))
-        differing = np.flatnonzero(self._ids[:shared] != wanted[:shared])
-        kept = int(differing[0]) if differing.size else shared
+        kept = _num_shared(self._ids[: self._length], wanted)
         # the last is read again when nothing else is new, for the sake of its logits
         kept = min(kept, len(wanted) - 1)
         if kept >= question_start == self._question_start or self._grid == 1:
@@ -237,13 +267,13 @@ class Engine:
         self._remember(token_ids)
         return logits
 
-    def _ahead(self, token: int, room: int, sampling: Sampling, walk: Walk | None) -> list[int]:
-        """Returns the tokens that must follow `token`, or may since they did somewhere before."""
-        count = min(self.reader.most_rows - 1, room) if self.guesses else 0
-        forced = walk.forced()[:count] if walk and count > 0 else []
+    def _ahead(self, writing: Writing, sampling: Sampling) -> list[int]:
+        """Returns the tokens that must follow, or may since they did somewhere before."""
+        count = min(self.reader.most_rows - 1, writing.room) if self.guesses else 0
+        forced = writing.walk.forced()[:count] if writing.walk and count > 0 else []
         if forced or count <= 0 or not sampling.is_greedy:
             return forced
-        return guessed(self._ids[: self._length], token, count)
+        return guessed(self._ids[: self._length], writing.tokens[-1], count)
 
     def _remember(self, token_ids: list[int]) -> None:
         end = self._length + len(token_ids)
@@ -255,3 +285,10 @@ class Engine:
             self.keeper.settle(length)
         self.reader.truncate(length)
         self._length = length
+
+
+def _num_shared(one: NDArray[np.int64], other: NDArray[np.int64]) -> int:
+    """Returns how many tokens both begin with alike."""
+    most = min(len(one), len(other))
+    differing = np.flatnonzero(one[:most] != other[:most])
+    return int(differing[0]) if differing.size else most

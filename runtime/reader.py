@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import accumulate
 from pathlib import Path
 from typing import Protocol
 
@@ -10,8 +11,15 @@ from torch import Tensor
 
 from longctx.kernels.eight_bits import make_eights
 from longctx.kernels.linear import FEW_ROWS
+from longctx.runtime.branches import Branches
 from longctx.runtime.config import ModelConfig
-from longctx.runtime.decoder import Decoder, build_decoder, forward, head_name
+from longctx.runtime.decoder import (
+    Decoder,
+    build_decoder,
+    forward,
+    has_answer_layers,
+    head_name,
+)
 from longctx.runtime.extension import extend
 from longctx.runtime.kv_cache import KVCache
 from longctx.runtime.layer import Release, keep
@@ -75,6 +83,22 @@ class DecoderReader:
         rule = self.decoder.decode_rule
         dense = rule is None or self.cache.length + FEW_ROWS <= rule.dense_until(0)
         return FEW_ROWS if dense else 1
+
+    def branches(self, shared: int, first: int, rooms: Sequence[int]) -> Branches | None:
+        """Returns room for answers that go on side by side from the first `shared` tokens.
+
+        It lies behind the first `first` tokens, which are read as ever; `rooms` are the most tokens
+        that each has of its own. None where they are to be written one after another.
+        """
+        rule, stride = self.decoder.decode_rule, self.decoder.reach.stride
+        starts, longest = list(accumulate(rooms, initial=first)), shared + max(rooms)
+        fits = 0 < shared and len(rooms) <= FEW_ROWS and starts[-1] <= self.capacity
+        # in the first Chunk every token is turned to its own position
+        fits &= stride is None or longest <= stride
+        fits &= rule is None or longest <= rule.dense_until(0)
+        if not fits or not has_answer_layers(self.decoder, self.cache):
+            return None
+        return Branches(self.decoder, self.cache, shared, starts[:-1])
 
     @property
     def settings(self) -> str:

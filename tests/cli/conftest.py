@@ -75,13 +75,15 @@ class ScriptedModel(Model):
     def grammar(self, schema: str) -> str:
         return schema
 
-    def generate(
-        self, token_ids, *, sampling, max_tokens, stop_ids, question_start, grammar, on_progress
-    ):
-        self.grammars.append(grammar)
-        assert token_ids[question_start - 1] == 0, "the question begins after the documents"
-        question = self._read(token_ids, on_progress)
-        yield from map(ord, self.say(question)[:max_tokens])
+    def generate_each(self, requests):
+        return [self.generate(one) for one in requests]
+
+    def generate(self, request):
+        token_ids = request.token_ids
+        self.grammars.append(request.grammar)
+        assert token_ids[request.question_start - 1] == 0, "the question follows the documents"
+        question = self._read(token_ids, request.on_progress)
+        yield from map(ord, self.say(question)[: request.max_tokens])
 
     def choose(self, token_ids, choices, *, question_start, on_progress) -> list[float]:
         assert token_ids[question_start - 1] == 0, "the question begins after the documents"

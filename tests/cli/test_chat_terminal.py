@@ -26,8 +26,8 @@ from longctx.cli.main import main
 from longctx.cli.options import ModelOptions
 
 class Endless(conftest.ScriptedModel):
-    def generate(self, token_ids, **options):
-        asked = "".join(map(chr, token_ids)).split("\\0")[1].split("\\2")[-1]
+    def generate(self, request):
+        asked = "".join(map(chr, request.token_ids)).split("\\0")[1].split("\\2")[-1]
         if "Copy from" in asked:
             words = '"The court sits in Ulm every day."'
         elif "forever" in asked:

@@ -5,6 +5,8 @@ from pathlib import Path
 import jsonschema
 import pytest
 
+from longctx.prompts.together import WIDTH
+
 ROOT = Path(__file__).parents[2]
 SCHEMA = json.loads((ROOT / "cli/review.schema.json").read_text())
 CODE = """\
@@ -206,8 +208,12 @@ def test_a_remark_of_the_model_stands_apart(run, code, model):
 
 
 def test_an_explanation_that_is_interrupted_loses_no_finding(run, code, model):
+    # more than are asked at once
+    more = (f"\n\ndef load{n}(url):\n    return requests.get(url)\n" for n in range(WIDTH - 1))
+    code.write_text(CODE + "".join(more))
+
     def say(question: str) -> str:
-        if "no-timeout" in question or model.questions[1:]:
+        if model.questions[WIDTH:]:
             raise KeyboardInterrupt
         return "Anyone can answer."
 
@@ -215,12 +221,12 @@ def test_an_explanation_that_is_interrupted_loses_no_finding(run, code, model):
     code, out, _ = run("review", ".", "--json-output", "../a.json", "--sarif-output", "../a.sarif")
     assert code == 130
     assert out.startswith(TEXT.rsplit("(", 1)[0])
-    assert out.count("Anyone can answer.") == 1
+    assert out.count("Anyone can answer.") == WIDTH
     found = valid(Path("../a.json").read_text())
-    assert [one["remark"] for one in found["findings"]] == ["Anyone can answer.", ""]
+    assert [one["remark"] for one in found["findings"]] == ["Anyone can answer."] * WIDTH + [""]
     assert found["complete"] is False
     sarif = json.loads(Path("../a.sarif").read_text())
-    assert len(sarif["runs"][0]["results"]) == 2
+    assert len(sarif["runs"][0]["results"]) == WIDTH + 1
 
 
 def test_a_diff_from_a_pipe_is_asked_of_the_model(run, model):
@@ -329,6 +335,9 @@ def test_what_does_not_fit_is_read_in_parts_by_itself(run, mean, tmp_path):
 
 def test_ctrl_c_keeps_the_findings_so_far_and_valid_documents(run, mean, tmp_path):
     (tmp_path / "work" / "zebra.py").write_text(CODE)
+    # as many as are asked at once, so that one is done with before the last is asked
+    for number in range(WIDTH - 1):
+        (tmp_path / "work" / f"middle{number}.py").write_text("value = 1\n")
 
     def say(question: str) -> str:
         if "zebra.py" in question:
