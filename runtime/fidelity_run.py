@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from longctx.kernels.linear import FEW_ROWS
 from longctx.runtime.chat import chat_prompt
 from longctx.runtime.config import load_config
 from longctx.runtime.decoder import Decoder, forward
@@ -24,6 +25,7 @@ from longctx.runtime.numerics import choose_numerics
 from longctx.runtime.reader import DecoderReader, own_reader
 from longctx.runtime.sight import Sight
 from longctx.runtime.tokenizer import Tokenizer
+from longctx.runtime.writing import Request
 
 SYSTEM = "Answer from the text alone, as briefly as you can."
 GREEDY_TOKENS = 64
@@ -128,11 +130,12 @@ def run_case(
     num_read = len(prefix)
     inside = np.linspace(num_read // 2, num_read - 1, len(case.continuation), dtype=int).tolist()
     after = list(range(num_read, num_read + len(case.continuation)))
-    room = max(len(case.continuation) + GREEDY_TOKENS, *(len(p.question_ids) for p in prompts))
+    own = max(len(prompt.question_ids) for prompt in prompts) + answer_tokens
+    room = max(len(case.continuation) + GREEDY_TOKENS, (1 + FEW_ROWS) * own)
     reader = own_reader(
         load_config(directory),
         directory,
-        num_read + room + answer_tokens,
+        num_read + room,
         choose_numerics(numerics),
         sight,
     )
@@ -148,26 +151,27 @@ def run_case(
             [*prefix, *case.continuation], max_tokens=GREEDY_TOKENS, question_start=num_read
         )
     )
-    answers = []
-    for item, prompt in zip(case.items, prompts, strict=True):
-        ids = engine.generate(
-            prompt.ids,
-            max_tokens=answer_tokens,
-            stop_ids=tokenizer.stop_ids,
-            question_start=num_read,
-        )
-        text = tokenizer.decode(list(ids))
-        answers.append(
-            {
-                "task": item.task,
-                "language": item.language,
-                "depth": round(item.depth, 3),
-                "question": item.question,
-                "expected": list(item.answers),
-                "answer": text,
-                "score": item.score(text),
-            }
-        )
+    requests = [
+        Request(prompt.ids, answer_tokens, tokenizer.stop_ids, question_start=num_read)
+        for prompt in prompts
+    ]
+    said = [
+        tokenizer.decode(list(ids))
+        for first in range(0, len(requests), FEW_ROWS)
+        for ids in engine.generate_each(requests[first : first + FEW_ROWS])
+    ]
+    answers = [
+        {
+            "task": item.task,
+            "language": item.language,
+            "depth": round(item.depth, 3),
+            "question": item.question,
+            "expected": list(item.answers),
+            "answer": text,
+            "score": item.score(text),
+        }
+        for item, text in zip(case.items, said, strict=True)
+    ]
     meter = keeper.meter
     record = {
         "num_tokens": num_read,
