@@ -75,13 +75,16 @@ def measure(trial: Trial, progress: Progress) -> dict[str, Any]:
             f"--lengths holds {max(trial.lengths):,}, the model reads {window:,} tokens",
             "let it read on: --extend dca",
         )
-    rows = []
-    for length in trial.lengths:
-        cases = [
-            make_case(tokenizer, book, length, sample, trial.effort)
+    texts = {
+        length: [
+            make_case(tokenizer, book, length, sample, trial.effort, window)
             for book in trial.books
             for sample in range(trial.effort.samples)
         ]
+        for length in trial.lengths
+    }
+    rows = []
+    for length, cases in texts.items():
         for mode in ("dense", *trial.modes):
             for index, case in enumerate(cases):
                 progress.update(f"{mode} at {length:,} tokens", index, len(cases), "texts")

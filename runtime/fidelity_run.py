@@ -83,11 +83,13 @@ class RowKeeper(DecoderReader):
         return self.decoder.logits(hidden[-1:])[0]
 
 
-def make_case(tokenizer: Tokenizer, book: Book, length: int, sample: int, effort: Effort) -> Case:
+def make_case(
+    tokenizer: Tokenizer, book: Book, length: int, sample: int, effort: Effort, window: int
+) -> Case:
     """Returns the Case of one book, length and sample; samples begin at different places.
 
     Raises:
-        ModelError: the book is too short.
+        ModelError: the book is too short, or what is asked of it too long for the window.
     """
     items = make_items(book.language, effort.questions, seed=1_000 * sample + length)
     facts = [fact for item in items for fact in item.facts]
@@ -104,7 +106,31 @@ def make_case(tokenizer: Tokenizer, book: Book, length: int, sample: int, effort
     kept = tokenizer.decode(ids[start : start + num_kept]).strip("\ufffd")
     following = ids[start + num_kept : start + needed]
     key = f"{book.name} {length} {sample} {effort.questions} {effort.rows}"
-    return Case(key, length, with_facts(kept, facts), tuple(items), tuple(following))
+    case = Case(key, length, with_facts(kept, facts), tuple(items), tuple(following))
+    longest = len(_prefix(tokenizer, case)) + max(_behind(tokenizer, case, effort.answer_tokens))
+    if longest > window:
+        raise ModelError(
+            f"{book.name} cut at {length:,} tokens is {longest:,} with its facts, a question and "
+            f"its answer, and the model reads {window:,}: a text is not cut where its tokens are",
+            f"--lengths {length - (longest - window) - 64}",
+        )
+    return case
+
+
+def _prefix(tokenizer: Tokenizer, case: Case) -> list[int]:
+    """Returns the token ids before the questions."""
+    empty = chat_prompt(tokenizer, system=SYSTEM, documents=case.text, question="")
+    return empty.prefix_ids
+
+
+def _behind(tokenizer: Tokenizer, case: Case, answer_tokens: int) -> tuple[int, int]:
+    """Returns how many tokens go on with the book, and how many ask and answer at most."""
+    asked = (
+        chat_prompt(tokenizer, system=SYSTEM, documents="", question=item.question)
+        for item in case.items
+    )
+    own = max(len(prompt.question_ids) for prompt in asked) + answer_tokens
+    return len(case.continuation) + GREEDY_TOKENS, own
 
 
 def run_case(
@@ -126,12 +152,12 @@ def run_case(
         chat_prompt(tokenizer, system=SYSTEM, documents=case.text, question=item.question)
         for item in case.items
     ]
-    prefix = chat_prompt(tokenizer, system=SYSTEM, documents=case.text, question="").prefix_ids
+    prefix = _prefix(tokenizer, case)
     num_read = len(prefix)
     inside = np.linspace(num_read // 2, num_read - 1, len(case.continuation), dtype=int).tolist()
     after = list(range(num_read, num_read + len(case.continuation)))
-    own = max(len(prompt.question_ids) for prompt in prompts) + answer_tokens
-    room = max(len(case.continuation) + GREEDY_TOKENS, (1 + FEW_ROWS) * own)
+    going_on, own = _behind(tokenizer, case, answer_tokens)
+    room = max(going_on, (1 + FEW_ROWS) * own)
     reader = own_reader(
         load_config(directory),
         directory,

@@ -80,9 +80,9 @@ def setup(tiny_model_dir):
     return directory, Tokenizer.load(directory)
 
 
-def case_of(setup, length=1100, **effort):
+def case_of(setup, length=1100, window=2_048, **effort):
     effort = Effort(**({"questions": 6, "rows": 24, "answer_tokens": 3} | effort))
-    return make_case(setup[1], Book("rain", PROSE, "en"), length, 0, effort)
+    return make_case(setup[1], Book("rain", PROSE, "en"), length, 0, effort, window)
 
 
 def test_a_case_has_the_length_that_is_asked_for(setup):
@@ -94,6 +94,18 @@ def test_a_case_has_the_length_that_is_asked_for(setup):
     with pytest.raises(ModelError, match="for the facts") as refusal:
         case_of(setup, 900, questions=30)
     assert "fewer --questions" in refusal.value.hint
+
+
+def test_a_text_that_leaves_no_room_for_its_questions_is_refused_before_it_is_read(setup):
+    with pytest.raises(ModelError, match="the model reads 1,300") as refusal:
+        case_of(setup, 1300, window=1_300)
+    shorter = int(refusal.value.hint.removeprefix("--lengths "))
+    case = case_of(setup, shorter, window=1_300)
+    # it is said of the questions with the longest answers, and of the rows that are compared
+    assert case_of(setup, shorter, window=1_300, answer_tokens=9) == case
+    for option in ({"answer_tokens": 700}, {"rows": 700}):
+        with pytest.raises(ModelError, match="the model reads 1,300"):
+            case_of(setup, shorter, window=1_300, **option)
 
 
 def run(setup, case, attention):
