@@ -16,22 +16,33 @@ from torch import Tensor
 from longctx.kernels.answer import Turned
 from longctx.kernels.flash import Work, all_of, items_of
 from longctx.kernels.rope import angles, score_factor
-from longctx.runtime.decoder import Decoder, last_norm
+from longctx.runtime.decoder import Decoder, head_name, last_norm
 from longctx.runtime.kv_cache import KVCache
+from longctx.runtime.layer import RELEASED_AFTER, Release, keep
 
 
 class Branches:
     """Room in a KVCache for what each of several answers has of its own."""
 
     def __init__(
-        self, decoder: Decoder, cache: KVCache, shared: int, starts: Sequence[int]
+        self,
+        decoder: Decoder,
+        cache: KVCache,
+        shared: int,
+        starts: Sequence[int],
+        release: Release = keep,
     ) -> None:
-        """Take the `shared` first tokens as those of all, and what lies from `starts` on."""
+        """Take the `shared` first tokens as those of all, and what lies from `starts` on.
+
+        `release` hears of weights that are looked up in.
+        """
         self._decoder = decoder
         self._cache = cache
         self._shared = shared
         self._starts = starts
         self._lengths = [0] * len(starts)
+        self._release = release
+        self._num_written = 0
 
     def park(self, branch: int) -> None:
         """Copy what the KVCache holds behind the shared tokens to the place of a Branch."""
@@ -55,7 +66,11 @@ class Branches:
             layer.parts.out_of_heads(x, queries, work, None, keys, values)
         for branch in branches:
             self._lengths[branch] += 1
-        return decoder.logits(last_norm(decoder, hidden), decoding=True)
+        logits = decoder.logits(last_norm(decoder, hidden), decoding=True)
+        self._num_written += len(branches)
+        if self._num_written % RELEASED_AFTER < len(branches):
+            self._release(head_name(decoder.config))
+        return logits
 
     def _turned(self, branches: Sequence[int]) -> Turned:
         """Returns how the next tokens are turned, each at its own position."""

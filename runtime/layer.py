@@ -28,6 +28,10 @@ Matrices = Callable[[str], Tensor]
 Release = Callable[[str], None]
 """Told the name of a weight that will hardly be read again."""
 
+# After so many written tokens the stored rows that scored them are let go of: in the end that would
+# be all of the head.
+RELEASED_AFTER = 16
+
 Heads = tuple[Tensor, Tensor, Tensor]
 """Queries [T, H, D], keys and values [T, G, D], not rotated."""
 

@@ -22,16 +22,12 @@ from longctx.runtime.decoder import (
 )
 from longctx.runtime.extension import extend
 from longctx.runtime.kv_cache import KVCache
-from longctx.runtime.layer import Release, keep
+from longctx.runtime.layer import RELEASED_AFTER, Release, keep
 from longctx.runtime.narrow_weights import Keeping
 from longctx.runtime.numerics import Numerics
 from longctx.runtime.prefix_settings import settings_of
 from longctx.runtime.sight import Sight, decode_rule, prefill_rule
 from longctx.runtime.weights import open_weights
-
-# After so many written tokens the stored rows that scored them are let go of: in the end that would
-# be all of the head.
-_RELEASED_AFTER = 16
 
 
 class Reader(Protocol):
@@ -98,7 +94,7 @@ class DecoderReader:
         fits &= rule is None or longest <= rule.dense_until(0)
         if not fits or not has_answer_layers(self.decoder, self.cache):
             return None
-        return Branches(self.decoder, self.cache, shared, starts[:-1])
+        return Branches(self.decoder, self.cache, shared, starts[:-1], self._release)
 
     @property
     def settings(self) -> str:
@@ -125,7 +121,7 @@ class DecoderReader:
         """Returns float32 logits [T, V] after each of an answer's tokens, and remembers them."""
         hidden = forward(self.decoder, token_ids, self.cache, decoding=True)
         logits = self.decoder.logits(hidden, decoding=True)
-        if self.decoder.narrowed and self.cache.length % _RELEASED_AFTER < len(token_ids):
+        if self.decoder.narrowed and self.cache.length % RELEASED_AFTER < len(token_ids):
             self._release(head_name(self.decoder.config))
         return logits
 

@@ -200,3 +200,14 @@ def test_each_follows_its_grammar_and_its_seed(plain):
     assert tokenizer.decode(list(form)) in ('{"n": 1}', '{"n": 2}')
     (alone,) = engine.generate_each(requests[1:])
     assert next(alone) == next(free)
+
+
+@needs_flash
+def test_the_rows_that_score_the_likeliest_words_are_let_go_of(plain):
+    engine, released = load_engine(plain, window=ROOM, numerics="narrow"), []
+    engine.reader._release = released.append
+    prompts = prompts_of(60, (5, 33, 20))
+    for ids in engine.generate_each(requests_of(prompts)):
+        list(ids)
+    # reading lets go of the embedding, which is the head here, after each Step: two of the first
+    assert len(released) == 4 + 3 * 23 // 16
