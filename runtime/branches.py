@@ -84,6 +84,7 @@ class Branches:
             np.add(starts, lengths),
             turns.numpy(),
             (turns * factor[:, None]).numpy()[None],
+            # one View; which of its keys each row sees is for the work to say
             ((0, self._cache.capacity),),
         )
 

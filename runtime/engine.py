@@ -75,7 +75,6 @@ class Engine:
             return 0
         return self.keeper.num_stored(np.asarray(token_ids, dtype=np.int64), question_start)
 
-    @torch.inference_mode()
     def generate(
         self,
         token_ids: Sequence[int],
@@ -95,27 +94,17 @@ class Engine:
         Raises:
             ModelError: prompt and answer do not fit the window.
         """
-        sampling = sampling or Sampling()
-        self._check_room(len(token_ids), max_tokens)
-        writing = Writing(Request(token_ids, max_tokens, stop_ids, sampling, grammar=grammar))
-        logits = self._prefill(token_ids, question_start, on_progress)[None]
-        ahead: list[int] = []
-        while True:
-            # row i of the logits follows the i first of the tokens read ahead, if those come true
-            for index, row in enumerate(logits):
-                token = writing.take(row)
-                if token is None:
-                    return
-                yield token
-                if writing.is_done:
-                    return
-                if index == len(ahead) or ahead[index] != token:
-                    break
-                self.num_foreseen += 1
-            self._forget(len(token_ids) + len(writing.tokens) - 1)
-            ahead = self._ahead(writing, sampling)
-            self.num_guessed += len(ahead)
-            logits = self._decode([writing.tokens[-1], *ahead])
+        return self._generate(
+            Request(
+                token_ids,
+                max_tokens,
+                stop_ids,
+                sampling or Sampling(),
+                question_start,
+                grammar,
+                on_progress,
+            )
+        )
 
     @torch.inference_mode()
     def generate_each(self, requests: Sequence[Request]) -> list[Iterator[int]]:
@@ -136,7 +125,7 @@ class Engine:
         if len(requests) > 1 and hasattr(self.reader, "branches"):
             branches = self.reader.branches(shared, max(map(len, prompts)), rooms)
         if branches is None:
-            return [self._generated(one) for one in requests]
+            return [self._generate(one) for one in requests]
         logits = []
         for index, one in enumerate(requests):
             logits.append(self._prefill(one.token_ids, one.question_start, one.on_progress))
@@ -170,16 +159,29 @@ class Engine:
             self._forget(len(token_ids))
         return torch.stack(scores).softmax(-1).tolist()
 
-    def _generated(self, request: Request) -> Iterator[int]:
-        return self.generate(
-            request.token_ids,
-            max_tokens=request.max_tokens,
-            stop_ids=request.stop_ids,
-            sampling=request.sampling,
-            question_start=request.question_start,
-            grammar=request.grammar,
-            on_progress=request.on_progress,
-        )
+    @torch.inference_mode()
+    def _generate(self, request: Request) -> Iterator[int]:
+        num_tokens = len(request.token_ids)
+        self._check_room(num_tokens, request.max_tokens)
+        writing = Writing(request)
+        logits = self._prefill(request.token_ids, request.question_start, request.on_progress)[None]
+        ahead: list[int] = []
+        while True:
+            # row i of the logits follows the i first of the tokens read ahead, if those come true
+            for index, row in enumerate(logits):
+                token = writing.take(row)
+                if token is None:
+                    return
+                yield token
+                if writing.is_done:
+                    return
+                if index == len(ahead) or ahead[index] != token:
+                    break
+                self.num_foreseen += 1
+            self._forget(num_tokens + len(writing.tokens) - 1)
+            ahead = self._ahead(writing, request.sampling)
+            self.num_guessed += len(ahead)
+            logits = self._decode([writing.tokens[-1], *ahead])
 
     def _check_room(self, num_tokens: int, max_tokens: int) -> None:
         if not num_tokens:

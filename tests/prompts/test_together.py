@@ -3,6 +3,7 @@
 import pytest
 
 from longctx.cli.drive import drive
+from longctx.kernels.linear import FEW_ROWS
 from longctx.prompts.join import NO_DOCUMENTS
 from longctx.prompts.question import Answer, Piece, Question, Result
 from longctx.prompts.together import WIDTH, together
@@ -37,6 +38,10 @@ def run(groups, skip=()):
 
     drive(job(), lambda question: Answer(), shown.append, ask_each=ask_each)
     return rounds, [piece.heading for piece in shown], found
+
+
+def test_its_width_is_what_the_runtime_writes_at_once():
+    assert WIDTH == FEW_ROWS
 
 
 def test_the_questions_of_different_tasks_come_together_and_those_of_one_in_turn():
