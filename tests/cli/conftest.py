@@ -36,6 +36,7 @@ class ScriptedModel(Model):
     questions: list[str] = field(default_factory=list)
     grammars: list[str | None] = field(default_factory=list)
     num_loads: int = 0
+    room: int = 0
     num_closed: int = 0
     stored: int = 0
 
@@ -67,6 +68,7 @@ class ScriptedModel(Model):
 
     def load_engine(self, num_tokens: int, on_notice: Callable[[str], None]) -> "ScriptedModel":
         self.num_loads += 1
+        self.room = num_tokens
         return self
 
     num_foreseen = 0

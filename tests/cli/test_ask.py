@@ -3,6 +3,8 @@ from dataclasses import replace
 
 import pytest
 
+from longctx.cli.run import SHORT_TOKENS, SLACK_TOKENS
+from longctx.prompts.together import WIDTH
 from longctx.runtime.catalog import DEFAULT
 
 LAW = "The court sits in Ulm.\nAn appeal is lodged within 30 days [not a tag] :smile: of it.\n"
@@ -277,6 +279,17 @@ def test_each_document_has_a_form_of_its_own(run, law, tmp_path):
     found = json.loads(out)
     assert found["data"] == {"law.txt": {"place": "Ulm"}, "tale.txt": None}
     assert [one["name"] for one in found["documents"]] == ["law.txt", "tale.txt"]
+
+
+def test_short_documents_have_room_side_by_side_and_long_ones_do_not(run, law, tmp_path):
+    law.say = lambda question: '{"place": null}'
+    given = ["ask", "law.txt", "tale.txt", "--fields", "place", "--each", "--max-tokens", "100"]
+    sizes = {SHORT_TOKENS - 100: WIDTH * (SHORT_TOKENS - 100), SHORT_TOKENS + 100: SLACK_TOKENS}
+    for num_words, beside in sizes.items():
+        (tmp_path / "work" / "tale.txt").write_text("fox " * num_words)
+        assert run(*given).code == 0
+        alone = num_words + law.overhead + 100
+        assert alone + beside < law.room < alone + beside + SLACK_TOKENS
 
 
 def test_each_document_has_an_answer_of_its_own(run, law, tmp_path):
