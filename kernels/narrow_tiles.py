@@ -3,7 +3,7 @@
 A panel is unpacked once for all tokens: every code a byte, every scale a float32. Without
 instructions that add four products of bytes to 32 bits, pairs are added up in 16 bits for as long
 as no sum can outgrow them, which codes of few bits allow for up to eight products; so a processor
-with AVX2 multiplies codes of 4 bits more than twice as fast as float32. The arithmetic is that of
+with AVX2 multiplies codes of 4 bits twice as fast as float32. The arithmetic is that of
 `narrow_dots`: the sums of a group are exact, and groups are added in the same order.
 """
 
@@ -58,6 +58,19 @@ def _unknown(builder: Any, count: int) -> Any:
     """
     kind = ir.FunctionType(_I64, [_I64])
     return builder.asm(kind, "", "=r,0", [ir.Constant(_I64, count)], False)
+
+
+def _held(builder: Any, places: list[Any]) -> None:
+    """Have all that is at the places in registers here, so that LLVM computes in this order.
+
+    Left to itself, it puts off half of a tile and keeps what that needs in memory.
+    """
+    kind, count = places[0].type.pointee, len(places)
+    both = ir.FunctionType(ir.LiteralStructType([kind] * count), [kind] * count)
+    constraints = ",".join(["=x"] * count + [str(k) for k in range(count)])
+    held = builder.asm(both, "", constraints, [builder.load(one) for one in places], True)
+    for k, place in enumerate(places):
+        builder.store(builder.extract_value(held, k), place)
 
 
 def unpacking(bits: int) -> Any:
@@ -152,12 +165,8 @@ class _Tile:
             return totals
         run = _RUNS[panel.bits]
         for plane in range(2 if _is_split(panel) else 1):
-            if count == run:
-                self._add_run(first, plane, totals)
-                continue
-            with self.loop(count // run) as loop:
-                start = builder.add(first, times(builder, loop.index, run))
-                self._add_run(start, plane, totals)
+            for start in range(0, count, run):
+                self._add_run(builder.add(first, ir.Constant(_I64, start)), plane, totals)
         return totals
 
     def _add_run(self, first: Any, plane: int, totals: list[list[Any]]) -> None:
@@ -166,11 +175,9 @@ class _Tile:
         in_words = ir.VectorType(_I16, 2 * self.panel.lanes)
         pairs = self.places(in_words)
         self.clear(pairs)
-        self._add_steps(first, ir.Constant(_I64, 0), plane, pairs)
-        if run > _UNROLLED:
-            rest = builder.add(first, ir.Constant(_I64, _UNROLLED))
-            with self.loop(run // _UNROLLED - 1) as loop:
-                self._add_steps(rest, loop.index, plane, pairs)
+        for step in range(run):
+            self._add_step(builder.add(first, ir.Constant(_I64, step)), plane, pairs)
+            _held(builder, sum(pairs, []))
         worth = each_lane(in_words, 16 if plane else 1)
         for places, had in zip(totals, pairs, strict=True):
             for place, one in zip(places, had, strict=True):
@@ -179,26 +186,30 @@ class _Tile:
                 self.add_to(place, more)
 
     def _add_steps(self, first: Any, index: Any, plane: int, totals: list[list[Any]]) -> None:
-        """Add the products of a few times 4 inputs, in pairs where `totals` hold those."""
+        """Add the products of a few times 4 inputs."""
+        for more in range(_UNROLLED):
+            step = self.builder.add(first, times(self.builder, index, _UNROLLED, more))
+            self._add_step(step, plane, totals)
+
+    def _add_step(self, step: Any, plane: int, totals: list[list[Any]]) -> None:
+        """Add the products of 4 inputs, in pairs where `totals` hold those."""
         panel, builder = self.panel, self.builder
         in_bytes = ir.VectorType(_BYTE, 4 * panel.lanes)
         in_words = ir.VectorType(_I16, 2 * panel.lanes)
-        for more in range(_UNROLLED):
-            step = builder.add(first, times(builder, index, _UNROLLED, more))
-            for token in range(TOKENS):
-                word = self.of_token(self.x, _I32, times(builder, step, 4), GROUP, token)
-                for part, place in zip(self.parts, totals[token], strict=True):
-                    at = times(builder, step, 4 * PANEL, 4 * panel.lanes * part)
-                    if plane:
-                        at = builder.add(at, times(builder, self.num_groups, UNPACKED))
-                    codes = panel.load(self.codes, at, panel.words)
-                    if panel.form == "avx2":
-                        both = [builder.bitcast(one, in_bytes) for one in (codes, word)]
-                        name = "llvm.x86.avx2.pmadd.ub.sw"
-                        self.add_to(place, call(builder, name, in_words, both))
-                    else:
-                        dot = panel.dot(builder, panel.bits, builder.load(place), codes, word)
-                        builder.store(dot, place)
+        for token in range(TOKENS):
+            word = self.of_token(self.x, _I32, times(builder, step, 4), GROUP, token)
+            for part, place in zip(self.parts, totals[token], strict=True):
+                at = times(builder, step, 4 * PANEL, 4 * panel.lanes * part)
+                if plane:
+                    at = builder.add(at, times(builder, self.num_groups, UNPACKED))
+                codes = panel.load(self.codes, at, panel.words)
+                if panel.form == "avx2":
+                    both = [builder.bitcast(one, in_bytes) for one in (codes, word)]
+                    name = "llvm.x86.avx2.pmadd.ub.sw"
+                    self.add_to(place, call(builder, name, in_words, both))
+                else:
+                    dot = panel.dot(builder, panel.bits, builder.load(place), codes, word)
+                    builder.store(dot, place)
 
 
 def tiling(bits: int) -> Any:
