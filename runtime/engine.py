@@ -110,8 +110,8 @@ class Engine:
     def generate_each(self, requests: Sequence[Request]) -> list[Iterator[int]]:
         """Returns the ids of each answer, as `generate` yields them.
 
-        Where the Reader can they are written side by side. All of them are to be taken, or closed,
-        before anything else is asked.
+        Where the Reader can they are written side by side. They are to be taken one after the
+        other, in their order, and all of them taken, or closed, before anything else is asked.
 
         Raises:
             ModelError: a prompt and its answer do not fit the window.
