@@ -161,7 +161,9 @@ class _Tile:
         self.clear(totals)
         if panel.form != "avx2":
             with self.loop(count // _UNROLLED) as loop:
-                self._add_steps(first, loop.index, 0, totals)
+                for more in range(_UNROLLED):
+                    step = builder.add(first, times(builder, loop.index, _UNROLLED, more))
+                    self._add_step(step, 0, totals)
             return totals
         run = _RUNS[panel.bits]
         for plane in range(2 if _is_split(panel) else 1):
@@ -184,12 +186,6 @@ class _Tile:
                 both = builder.load(one), worth
                 more = call(builder, "llvm.x86.avx2.pmadd.wd", self.panel.words, [*both])
                 self.add_to(place, more)
-
-    def _add_steps(self, first: Any, index: Any, plane: int, totals: list[list[Any]]) -> None:
-        """Add the products of a few times 4 inputs."""
-        for more in range(_UNROLLED):
-            step = self.builder.add(first, times(self.builder, index, _UNROLLED, more))
-            self._add_step(step, plane, totals)
 
     def _add_step(self, step: Any, plane: int, totals: list[list[Any]]) -> None:
         """Add the products of 4 inputs, in pairs where `totals` hold those."""
