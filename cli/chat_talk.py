@@ -20,6 +20,7 @@ from longctx.cli.session import Session
 from longctx.prompts.ask import EVIDENCE_TOKENS
 from longctx.prompts.chat import asked, chat
 from longctx.prompts.citation import locate
+from longctx.prompts.passages import BESIDE
 from longctx.prompts.question import Citation, Turn
 
 if TYPE_CHECKING:
@@ -59,12 +60,16 @@ class Talk:
     def ask(self, question: str, check: Callable[[], None]) -> None:
         """Answer, show the sources, and keep both; what KeyboardInterrupt left of an answer too."""
         session, screen = self._open(), self.run.screen
-        turns = self._turns(session, question)
+        turns, near = self._turns(session, question)
+        # a question often leaves out what the one before it named
+        about = " ".join(one.question for one in self.record.exchanges[-1:])
         words = _Words(screen)
         session.stream, session.end_stream, session.check = words.take, words.end, check
         before, cut = replace(session.usage), session.usage.answers_cut
         try:
-            job = chat(self.pack, question, turns, max_tokens=self._max_tokens)
+            job = chat(
+                self.pack, question, turns, max_tokens=self._max_tokens, about=about, near=near
+            )
             result = drive(job, session.ask, self.run.report.show)
         except KeyboardInterrupt:
             if words.text:
@@ -134,16 +139,20 @@ class Talk:
         self.files = gathered.files
         return packs[0]
 
-    def _turns(self, session: Session, question: str) -> tuple[Turn, ...]:
-        """What was said before, as far as there is room for it beside the question."""
+    def _turns(self, session: Session, question: str) -> tuple[tuple[Turn, ...], int]:
+        """What was said before, as far as there is room for it beside the question and passages.
+
+        And how many characters of passages there is room for.
+        """
         model, exchanges = session.model, self.record.exchanges
         while True:
             said = exchanges[self._first :]
             turns = tuple(Turn(asked(one.question), one.answer) for one in said)
             prompt = model.prompt(self.pack.text, asked(question), "", turns)
             needed = len(prompt.prefix_ids) + len(prompt.question_ids) + self._max_tokens
-            if not turns or needed + _REQUEST_TOKENS <= session.room:
-                return turns
+            left = session.room - needed - _REQUEST_TOKENS
+            if not turns or left >= BESIDE:
+                return turns, max(0, min(BESIDE, left))
             # half of them, so that it is long until the rest has to be read anew again
             self._first += (len(turns) + 1) // 2
             self.run.screen.note(

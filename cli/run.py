@@ -56,6 +56,7 @@ class Run:
         self.show_manifest = output.manifest
         self._model: Model | None = None
         self.room = 0
+        self.spare = 0
 
     def __enter__(self) -> Self:
         """Begin."""
@@ -200,9 +201,10 @@ class Run:
     def _make_room(
         self, num_tokens: int, question_tokens: int, slack_tokens: int = SLACK_TOKENS
     ) -> None:
-        """Plan for the prompt, its question, and some more where the window has it."""
+        """Plan for the prompt, its question, and some more to `spare` where the window has it."""
         needed = num_tokens + self.model.overhead + question_tokens
         self.room = min(self.model.window, needed + slack_tokens)
+        self.spare = max(0, self.room - needed)
 
     def session(
         self, stream: Callable[[str], None], end_stream: Callable[[], None] = lambda: None

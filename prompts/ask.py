@@ -9,6 +9,7 @@ from longctx.prompts import reply
 from longctx.prompts.citation import locate
 from longctx.prompts.join import join
 from longctx.prompts.pack import Pack
+from longctx.prompts.passages import BESIDE, beside
 from longctx.prompts.proof import missing, prove
 from longctx.prompts.question import Citation, Job, Piece, Question, Result, Task
 from longctx.prompts.template import fill
@@ -38,20 +39,24 @@ def ask(
     max_tokens: int = 512,
     gates: Collection[str] = (),
     least: float = 0.0,
+    near: int = BESIDE,
     name: str = "",
 ) -> Job:
     """The answer to the question with its Citations; of several Packs each is asked.
 
     At each of the `gates` (BEFORE, AFTER) the chance that the Pack holds the answer is measured; a
-    Pack whose chance is below `least` does not hold it, and one that passed is asked for it. With a
-    `name`, that of one of several Documents that are asked by themselves, no words are streamed.
+    Pack whose chance is below `least` does not hold it, and one that passed is asked for it. `near`
+    characters of passages stand beside the question. With a `name`, that of one of several
+    Documents that are asked by themselves, no words are streamed.
     """
     told: list[_Told] = []
     for number, pack in enumerate(packs, 1):
         label = asking(number, len(packs), name)
         # what may still be taken back is not shown as it comes
         stream = len(packs) == 1 and not name and not (AFTER in gates and least > 0)
-        told.append((yield from _ask_pack(pack, question, max_tokens, gates, least, label, stream)))
+        told.append(
+            (yield from _ask_pack(pack, question, max_tokens, gates, least, label, stream, near))
+        )
     answers = [one for one in told if one.text]
     counts = {"parts": len(packs), "parts_with_an_answer": len(answers)}
     chances = {
@@ -93,12 +98,13 @@ def ask_each(
     max_tokens: int = 512,
     gates: Collection[str] = (),
     least: float = 0.0,
+    near: int = BESIDE,
 ) -> Job:
     """An answer of each Document's own, as a Piece by its name."""
     data, pieces, missed = dict[str, str | None](), list[Piece](), list[str]()
     for name, packs in groups.items():
         found = yield from ask(
-            packs, question, max_tokens=max_tokens, gates=gates, least=least, name=name
+            packs, question, max_tokens=max_tokens, gates=gates, least=least, near=near, name=name
         )
         data[name] = None if found.text == ABSENT else found.text
         pieces.append(Piece(name, found.text, citations=found.citations))
@@ -117,25 +123,30 @@ def _ask_pack(
     least: float,
     label: str,
     stream: bool,
+    near: int,
 ) -> Task[_Told]:
     """What one Pack says, and the chance that it says it."""
     chances: dict[str, float] = {}
-    template = "ask"
+    template, found = "ask", beside(pack, question, most=near)
     if BEFORE in gates:
-        asked = fill("ask_before", question=question)
+        asked = fill("ask_before", beside=found, question=question)
         chances[BEFORE] = yield from _chance(pack, asked, label)
         if chances[BEFORE] < least:
             return _Told(chances=chances)
         template = "ask_present" if least > 0 else template
     said = yield Question(
-        pack, fill(template, question=question), max_tokens, stream=stream, label=label
+        pack,
+        fill(template, beside=found, question=question),
+        max_tokens,
+        stream=stream,
+        label=label,
     )
     assert said is not None
     text = said.text.strip()
     if reply.is_absent(text):
         return _Told(chances=chances)
     if AFTER in gates:
-        asked = fill("ask_after", question=question, answer=text)
+        asked = fill("ask_after", beside=found, question=question, answer=text)
         chances[AFTER] = yield from _chance(pack, asked, label)
         if chances[AFTER] < least:
             return _Told(chances=chances)

@@ -7,21 +7,37 @@ from collections.abc import Sequence
 from longctx.prompts import reply
 from longctx.prompts.ask import evidence
 from longctx.prompts.pack import Pack
+from longctx.prompts.passages import BESIDE, beside
 from longctx.prompts.proof import missing
 from longctx.prompts.question import Answer, Job, Question, Result, Turn
 from longctx.prompts.template import fill
 
 
-def asked(question: str) -> str:
-    """The question as it is put to the model: the first one as `ask` puts it."""
-    return fill("ask", question=question)
+def asked(question: str, near: str = "") -> str:
+    """The question as it is put to the model, behind the passages that stand near it."""
+    return fill("ask", beside=near, question=question)
 
 
-def chat(pack: Pack, question: str, earlier: Sequence[Turn], *, max_tokens: int = 512) -> Job:
-    """The answer to the question with its Citations."""
-    text = asked(question)
+def chat(
+    pack: Pack,
+    question: str,
+    earlier: Sequence[Turn],
+    *,
+    max_tokens: int = 512,
+    about: str = "",
+    near: int = BESIDE,
+) -> Job:
+    """The answer to the question with its Citations.
+
+    Beside it stand `near` characters of passages, sought by what else it is `about`, too.
+    """
     said = yield Question(
-        pack, text, max_tokens, turns=tuple(earlier), stream=True, label="answering"
+        pack,
+        asked(question, beside(pack, f"{question} {about}", most=near)),
+        max_tokens,
+        turns=tuple(earlier),
+        stream=True,
+        label="answering",
     )
     assert isinstance(said, Answer)
     if reply.is_absent(said.text):

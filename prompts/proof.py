@@ -6,14 +6,15 @@ Of what an answer names and the documents do not have, too: most of what a model
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import NamedTuple
 
+from longctx.ingest.document import Segment
 from longctx.ingest.words import words
 from longctx.prompts.key_sentences import sentences
 from longctx.prompts.pack import Pack
+from longctx.prompts.passages import passages_of
 from longctx.prompts.question import Citation
 from longctx.prompts.relevance import relevance
 
@@ -21,8 +22,6 @@ from longctx.prompts.relevance import relevance
 _ANSWER_WEIGHT = 2.0
 # How near to the best a second proof must come.
 _NEAR_BEST = 0.8
-# A list or a stretch of code has no sentences: it is taken by lines.
-_LONGEST = 320
 # With less of the answer's words in it a sentence proves nothing: they are of different languages.
 _LEAST_SHARED = 0.2
 # And one of several sentences of an answer, which may say nothing, has no proof with less.
@@ -48,14 +47,6 @@ class Proof:
         return self.shared >= _LEAST_SHARED
 
 
-class _Passage(NamedTuple):
-    """A range of the Pack's text, and the Document it is of."""
-
-    name: str
-    start: int
-    end: int
-
-
 def prove(
     answer: str, question: str, pack: Pack, *, most: int = 3, verbatim: bool = False
 ) -> Proof:
@@ -64,12 +55,12 @@ def prove(
     Each sentence of the answer has one; an answer of one sentence those that are near the best.
     With `verbatim` they are among those that hold the answer as it stands, if any do.
     """
-    passages = list(_passages(pack))
+    passages = list(passages_of(pack))
     if verbatim:
         wanted = _flat(answer)
-        holding = [one for one in passages if wanted in _flat(pack.text[one.start : one.end])]
+        holding = [one for one in passages if wanted in _flat(one.text)]
         passages = holding or passages
-    texts = [pack.text[one.start : one.end] for one in passages]
+    texts = [one.text for one in passages]
     of_question = relevance(texts, question)
     claims = [answer[start:end] for start, end in sentences(answer)][:most]
     chosen: list[int] = []
@@ -88,13 +79,13 @@ def prove(
             chosen += order[:1]
     found: dict[str, Citation] = {}
     for index in chosen:
-        if (quoted := _quoted(passages[index], pack)) is not None:
-            found.setdefault(quoted.quote, quoted)
+        quote = " ".join(texts[index].split())
+        found.setdefault(quote, Citation(quote, "verified", passages[index].span))
     return Proof(tuple(found.values()), best)
 
 
 def _best(
-    scores: Sequence[float], passages: Sequence[_Passage], texts: Sequence[str], named: set[str]
+    scores: Sequence[float], passages: Sequence[Segment], texts: Sequence[str], named: set[str]
 ) -> list[int]:
     """The passages that share words, the best first; only those of the Documents that are named.
 
@@ -103,7 +94,7 @@ def _best(
     order = [
         index
         for index, passage in enumerate(passages)
-        if scores[index] > 0 and (not named or passage.name in named)
+        if scores[index] > 0 and (not named or passage.document.name in named)
     ]
     first: dict[str, int] = {}
     for index in sorted(order, key=lambda index: -scores[index]):
@@ -113,13 +104,6 @@ def _best(
 
 def _flat(text: str) -> str:
     return " ".join(text.casefold().split())
-
-
-def _quoted(passage: _Passage, pack: Pack) -> Citation | None:
-    segment = pack.segment(passage.start, passage.end)
-    if segment is None:
-        return None
-    return Citation(" ".join(segment.text.split()), "verified", segment.span)
 
 
 def _named(claim: str, pack: Pack) -> set[str]:
@@ -139,30 +123,3 @@ def missing(answer: str, question: str, packs: Sequence[Pack]) -> tuple[str, ...
         return ()
     known = {word for text in (question, *(pack.text for pack in packs)) for word in words(text)}
     return tuple(name for name in named if not known.issuperset(words(name)))
-
-
-def _passages(pack: Pack) -> Iterator[_Passage]:
-    """The sentences of the Pack's Documents, long ones taken by lines."""
-    # the mark that a Document begins with is no part of its first sentence
-    begins = {run.part: run.start for run in reversed(pack.runs)}
-    for number, begin in sorted(begins.items()):
-        part = pack.parts[number]
-        for start, end in sentences(pack.text[begin : part.end]):
-            for first, last in _lines(pack.text, begin + start, begin + end):
-                yield _Passage(part.document.name, first, last)
-
-
-def _lines(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
-    """The range, in runs of lines of no more than `_LONGEST` characters where it is longer."""
-    first = start
-    while end - first > _LONGEST:
-        last = text.rfind("\n", first + 1, first + _LONGEST)
-        if last < 0:
-            last = text.find("\n", first + _LONGEST, end)
-        if last < 0:
-            break
-        if text[first:last].strip():
-            yield first, last
-        first = last + 1
-    if text[first:end].strip():
-        yield first, end

@@ -12,17 +12,25 @@ _SATURATION = 1.2
 _LENGTH_SHARE = 0.75
 # A crude stem: "conveying" and "conveyed" are one word, most words of other sense are not.
 _STEM_CHARACTERS = 6
+# In a short text these may be rarer than what a question is about.
+_FUNCTION_WORDS = frozenset(
+    "a an and any are as at be been by can could did do does for from give given had has have "
+    "how if in into is it its kind many may much must no not of on or shall should than that "
+    "the their them there these they this to was were what when where which who whom whose why "
+    "will with would you your".split()
+)
 
 
 def relevance(texts: Sequence[str], question: str) -> list[float]:
     """A score of 0 or more for each text (BM25, Robertson and Zaragoza 2009)."""
-    wanted = set(_stems(question))
+    asked = words(question)
+    wanted = set(_stems([word for word in asked if word not in _FUNCTION_WORDS] or asked))
     if not wanted:
         return [0.0] * len(texts)
     counts: list[Counter[str]] = []
     lengths: list[int] = []
     for text in texts:
-        stems = _stems(text)
+        stems = _stems(words(text))
         lengths.append(len(stems))
         counts.append(Counter(stem for stem in stems if stem in wanted))
     mean_length = sum(lengths) / max(1, len(lengths)) or 1.0
@@ -43,5 +51,5 @@ def relevance(texts: Sequence[str], question: str) -> list[float]:
     return scores
 
 
-def _stems(text: str) -> list[str]:
-    return [word[:_STEM_CHARACTERS] if word.isalpha() else word for word in words(text)]
+def _stems(found: Sequence[str]) -> list[str]:
+    return [word[:_STEM_CHARACTERS] if word.isalpha() else word for word in found]

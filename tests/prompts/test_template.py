@@ -15,17 +15,18 @@ def test_a_missing_name_is_named() -> None:
 
 def test_a_value_without_a_place_is_named() -> None:
     with pytest.raises(KeyError, match=r"prompts/ask.md has no \$colour"):
-        template.fill("ask", question="why?", colour="blue")
+        template.fill("ask", beside="", question="why?", colour="blue")
 
 
 def test_values_are_not_looked_into_again() -> None:
-    assert "pay $amount or ${name}" in template.fill("ask", question="pay $amount or ${name}")
+    asked = "pay $amount or ${name}"
+    assert f"$questionQuestion: {asked}" in template.fill("ask", beside="$question", question=asked)
 
 
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("*.md")), ids=lambda path: path.stem)
 def test_every_prompt_is_used_and_has_no_stray_dollar(path: Path) -> None:
     text = template.load(path.stem)
-    assert not re.search(r"\$(?![a-z_])", text)
+    assert not re.search(r"\$(?![a-z_]|\{[a-z_]+\})", text)
     code = [file.read_text() for folder in ("prompts", "cli") for file in
             (FOLDER.parent / folder).glob("*.py")]  # fmt: skip
     assert any(f'"{path.stem}"' in source for source in code)
