@@ -168,21 +168,20 @@ def _job(run: Run, groups: Mapping[str, Sequence[Pack]], asked: Asked, tokens: i
     from longctx.prompts.ask import BEFORE, ask_each
     from longctx.prompts.ask import ask as ask_all
     from longctx.prompts.extract import extract, extract_each
-    from longctx.prompts.passages import BESIDE
     from longctx.runtime.catalog import find
 
     (packs, *_) = groups.values()
     question, schema, least = asked.question, asked.schema, asked.least
     if schema and asked.each:
-        return extract_each(groups, question, schema, max_tokens=tokens)
+        return extract_each(groups, question, schema, max_tokens=tokens, near=run.near)
     if schema:
-        return extract(packs, question, schema, max_tokens=tokens)
+        return extract(packs, question, schema, max_tokens=tokens, near=run.near)
     if least is None:
         known = find(run.model.name)
         least = known.least if known else 0.0
     gates = (BEFORE,) if least > 0 else ()
-    # each of its characters may be a token
-    near = min(BESIDE, run.spare)
     if asked.each:
-        return ask_each(groups, question, max_tokens=tokens, gates=gates, least=least, near=near)
-    return ask_all(packs, question, max_tokens=tokens, gates=gates, least=least, near=near)
+        return ask_each(
+            groups, question, max_tokens=tokens, gates=gates, least=least, near=run.near
+        )
+    return ask_all(packs, question, max_tokens=tokens, gates=gates, least=least, near=run.near)

@@ -20,7 +20,6 @@ from longctx.cli.session import Session
 from longctx.prompts.ask import EVIDENCE_TOKENS
 from longctx.prompts.chat import asked, chat
 from longctx.prompts.citation import locate
-from longctx.prompts.passages import BESIDE
 from longctx.prompts.question import Citation, Turn
 
 if TYPE_CHECKING:
@@ -151,8 +150,8 @@ class Talk:
             prompt = model.prompt(self.pack.text, asked(question), "", turns)
             needed = len(prompt.prefix_ids) + len(prompt.question_ids) + self._max_tokens
             left = session.room - needed - _REQUEST_TOKENS
-            if not turns or left >= BESIDE:
-                return turns, max(0, min(BESIDE, left))
+            if not turns or left >= self.run.near:
+                return turns, max(0, min(self.run.near, left))
             # half of them, so that it is long until the rest has to be read anew again
             self._first += (len(turns) + 1) // 2
             self.run.screen.note(

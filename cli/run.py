@@ -23,6 +23,7 @@ from longctx.cli.settings import read_settings
 from longctx.cli.speed import remember
 from longctx.ingest.errors import InputError
 from longctx.prompts.budget import Budget
+from longctx.prompts.passages import BESIDE
 from longctx.prompts.together import WIDTH
 from longctx.runtime.catalog import find
 
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
 
 # A question may turn out longer than was planned for.
 SLACK_TOKENS = 4_096
+# In longer texts each row that sees everything takes long, and at 121,000 tokens, far past the
+# window of the default model, passages did not mend its answers.
+NEAR_TOKENS = 32_768
 # Documents so short are asked side by side.
 SHORT_TOKENS = 2_048
 
@@ -56,7 +60,7 @@ class Run:
         self.show_manifest = output.manifest
         self._model: Model | None = None
         self.room = 0
-        self.spare = 0
+        self.near = 0
 
     def __enter__(self) -> Self:
         """Begin."""
@@ -201,10 +205,15 @@ class Run:
     def _make_room(
         self, num_tokens: int, question_tokens: int, slack_tokens: int = SLACK_TOKENS
     ) -> None:
-        """Plan for the prompt, its question, and some more to `spare` where the window has it."""
+        """Plan for the prompt, its question, and some more where the window has it.
+
+        `near` is how many characters of passages there is room for beside the question.
+        """
         needed = num_tokens + self.model.overhead + question_tokens
         self.room = min(self.model.window, needed + slack_tokens)
-        self.spare = max(0, self.room - needed)
+        # each of its characters may be a token
+        spare = max(0, self.room - needed)
+        self.near = min(BESIDE, spare) if num_tokens <= NEAR_TOKENS else 0
 
     def session(
         self, stream: Callable[[str], None], end_stream: Callable[[], None] = lambda: None

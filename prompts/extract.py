@@ -11,6 +11,7 @@ from typing import Any
 from longctx.ingest.words import words
 from longctx.prompts.ask import ABSENT, asking
 from longctx.prompts.pack import Pack
+from longctx.prompts.passages import BESIDE, beside
 from longctx.prompts.proof import prove
 from longctx.prompts.question import Citation, Job, Piece, Question, Result, Task
 from longctx.prompts.template import fill
@@ -46,14 +47,19 @@ def fields_schema(names: Sequence[str]) -> str:
 
 
 def extract_each(
-    groups: Mapping[str, Sequence[Pack]], question: str, schema: str, *, max_tokens: int = 512
+    groups: Mapping[str, Sequence[Pack]],
+    question: str,
+    schema: str,
+    *,
+    max_tokens: int = 512,
+    near: int = BESIDE,
 ) -> Job:
     """A form for each Document, by its name; one that is too long is told of and left out."""
     data, pieces, missing = dict[str, Any](), list[Piece](), list[str]()
 
     def form(name: str, packs: Sequence[Pack]) -> Task[Result]:
         try:
-            return (yield from _extract(packs, question, schema, max_tokens, name))
+            return (yield from _extract(packs, question, schema, max_tokens, near, name))
         except CutShort as error:
             found = Result("ask", (Piece(name, f"{error} ({error.hint})"),))
             yield found.pieces[0]
@@ -73,26 +79,40 @@ def extract_each(
 
 
 def extract(
-    packs: Sequence[Pack], question: str, schema: str, *, max_tokens: int = 512, name: str = ""
+    packs: Sequence[Pack],
+    question: str,
+    schema: str,
+    *,
+    max_tokens: int = 512,
+    near: int = BESIDE,
+    name: str = "",
 ) -> Job:
     """What the Packs say, as JSON that follows the schema, a Piece for each value.
 
     Of several Packs each is asked: what the first leaves null the next may fill in, and lists are
-    joined. The `name` of what the form is for stands before each value.
+    joined. `near` characters of passages with words of the fields stand beside the form. The `name`
+    of what it is for stands before each value.
 
     Raises:
         CutShort: the answer is longer than `max_tokens`.
     """
-    return (yield from _extract(packs, question, schema, max_tokens, name))
+    return (yield from _extract(packs, question, schema, max_tokens, near, name))
 
 
 def _extract(
-    packs: Sequence[Pack], question: str, schema: str, max_tokens: int, name: str
+    packs: Sequence[Pack], question: str, schema: str, max_tokens: int, near: int, name: str
 ) -> Task[Result]:
-    text = fill("extract", question=question or QUESTION, schema=schema)
+    form = json.loads(schema)
+    fields = [f"{question} {field}" for field in _asked(form)]
     data: Any = None
     for number, pack in enumerate(packs, 1):
         label = asking(number, len(packs), name)
+        text = fill(
+            "extract",
+            beside=beside(pack, *fields, most=near),
+            question=question or QUESTION,
+            schema=schema,
+        )
         said = yield Question(pack, text, max_tokens, label=label, schema=schema)
         assert said is not None
         try:
@@ -100,7 +120,7 @@ def _extract(
         except ValueError:
             reason = f"the answer was cut at {max_tokens:,} tokens and is no whole JSON"
             raise CutShort(reason) from None
-        data = _joined(data, _emptied(filled, json.loads(schema)))
+        data = _joined(data, _emptied(filled, form))
     # words of the schema itself are known, such as those to choose from
     texts = [question, schema, *(pack.text for pack in packs)]
     known = {word for one in texts for word in (*words(one), *_FIGURES.findall(one))}
@@ -112,7 +132,7 @@ def _extract(
         for number in _readings(one)
     }
     pieces, missing = list[Piece](), list[str]()
-    for path, value, beside in _values(data):
+    for path, value, others in _values(data):
         body = _said(value)
         citations: tuple[Citation, ...] = ()
         if value is not None and not _is_known(value, known, numbers):
@@ -120,11 +140,24 @@ def _extract(
         elif value is not None:
             written = numbers[_size(value)] if _is_number(value) else body
             about = re.sub(r"[\W_]+", " ", path)
-            citations = _proof(written, f"{about} {beside} {question}", packs)
+            citations = _proof(written, f"{about} {others} {question}", packs)
         heading = f"{name}: {path}" if name and path else name or path or "answer"
         pieces.append(Piece(heading, body, citations=citations))
         yield pieces[-1]
     return Result("ask", tuple(pieces), missing=tuple(dict.fromkeys(missing)), data=data)
+
+
+def _asked(schema: Any, name: str = "") -> Iterator[str]:
+    """What each field of a form is about: its name and what the schema says of it."""
+    if not isinstance(schema, dict):
+        return
+    if isinstance(schema.get("items"), dict):
+        yield from _asked(schema["items"], name)
+    elif schema.get("properties"):
+        for key, value in schema["properties"].items():
+            yield from _asked(value, f"{name} {key}")
+    else:
+        yield f"{name} {schema.get('description', '')}"
 
 
 def _emptied(data: Any, schema: Any) -> Any:

@@ -4,6 +4,7 @@ from dataclasses import replace
 import pytest
 
 from longctx.cli.run import SHORT_TOKENS, SLACK_TOKENS
+from longctx.prompts.passages import BESIDE
 from longctx.prompts.together import WIDTH
 from longctx.runtime.catalog import DEFAULT
 
@@ -290,6 +291,22 @@ def test_short_documents_have_room_side_by_side_and_long_ones_do_not(run, law, t
         assert run(*given).code == 0
         alone = num_words + law.overhead + 100
         assert alone + beside < law.room < alone + beside + SLACK_TOKENS
+
+
+@pytest.mark.parametrize(
+    ("window", "longest", "most"), [(20_000, 9_000, BESIDE), (8_200, 9_000, 400), (20_000, 50, 0)]
+)
+def test_passages_stand_beside_a_question_as_far_as_there_is_room(
+    run, law, monkeypatch, tmp_path, window, longest, most
+):
+    monkeypatch.setattr("longctx.cli.run.NEAR_TOKENS", longest)
+    tale = "".join(f"The fox of hill {number} sleeps.\n" for number in range(600))
+    (tmp_path / "work" / "tale.txt").write_text(f"{tale}{LAW}{tale}")
+    given = ["-q", "Where is the court of the hill?", "--max-tokens", "100", "--window", str(window)]
+    assert run("ask", "tale.txt", *given).code == 0
+    found = law.questions[0].partition("</passages")[0]
+    assert ("in Ulm" in found) == (most > 0)
+    assert most / 2 <= len(found) <= most + 200
 
 
 def test_each_document_has_an_answer_of_its_own(run, law, tmp_path):

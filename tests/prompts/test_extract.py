@@ -178,3 +178,26 @@ def test_the_schema_of_fields_has_them_in_order() -> None:
     assert list(schema["properties"]) == schema["required"] == ["monthly rent", "Miete"]
     assert schema["properties"]["Miete"] == {"type": ["string", "null"]}
     assert not schema["additionalProperties"]
+
+
+def test_passages_for_every_field_stand_beside_the_form() -> None:
+    filler = "\n\n".join(f"Clause {number} is left as it was before." for number in range(300))
+    schema = {
+        "properties": {
+            "monthly_rent": {"type": "number"},
+            "parties": {"items": {"properties": {"tenants": {"description": "who pays it"}}}},
+            "pets": {"description": "are cats or dogs allowed"},
+        }
+    }
+    asked: list[Question] = []
+
+    def reply(question: Question) -> Answer:
+        asked.append(question)
+        return Answer("{}")
+
+    text = f"{filler}\n\n{LEASE}\n\n{filler}\n\n{MORE}\n\n{filler}"
+    job = extract([packed("lease.txt", text)], "", json.dumps(schema))
+    drive(job, reply, lambda piece: None)
+    before = asked[0].text[: asked[0].text.index(QUESTION)]
+    assert before.startswith("Passages of the documents")
+    assert all(one in before for one in ("1,250.00", "Tom Ruiz", "dogs are not"))
