@@ -55,12 +55,12 @@ def ask(
 ) -> int:
     """Answer one question, with the sentences that prove it.
 
-    Everything at PATHS is read as one prompt; each proof is searched in it and shown with its
-    place. The default model is first asked whether the answer is there at all, another one with
-    --least, and JSON has the chance. What an answer names and the text does not have is listed.
-    With --fields or --schema the answer is a form: each value with the sentence it is from, and
-    with --format json the whole of it under "data". With --each every document has an answer or a
-    form of its own.
+    Everything at PATHS is read as one prompt, and the passages that share words with the question
+    once more beside it; each proof is searched in the text and shown with its place. The default
+    model is first asked whether the answer is there at all, another one with --least, and JSON has
+    the chance. What an answer names and the text does not have is listed. With --fields or --schema
+    the answer is a form: each value with the sentence it is from, and with --format json the whole
+    of it under "data". With --each every document has an answer or a form of its own.
 
     Examples:
         longctx ask ./papers -q "Which of them measure memory?"

@@ -12,6 +12,7 @@ _SATURATION = 1.2
 _LENGTH_SHARE = 0.75
 # A crude stem: "conveying" and "conveyed" are one word, most words of other sense are not.
 _STEM_CHARACTERS = 6
+_LONGEST_SINGULAR = 3
 # In a short text these may be rarer than what a question is about.
 _FUNCTION_WORDS = frozenset(
     "a an and any are as at be been by can could did do does for from give given had has have "
@@ -52,4 +53,11 @@ def relevance(texts: Sequence[str], question: str) -> list[float]:
 
 
 def _stems(found: Sequence[str]) -> list[str]:
-    return [word[:_STEM_CHARACTERS] if word.isalpha() else word for word in found]
+    return [_stem(word) if word.isalpha() else word for word in found]
+
+
+def _stem(word: str) -> str:
+    """The word without the "s" of a plural, and no longer than a stem."""
+    if len(word) > _LONGEST_SINGULAR and word[-1] == "s" != word[-2]:
+        word = word[:-1]
+    return word[:_STEM_CHARACTERS]

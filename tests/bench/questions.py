@@ -172,11 +172,33 @@ def score(found: Sequence[Row]) -> Row:
         ),
         "absent_said_of_absent": _share(sum(row["absent"] for row in gone), len(gone)),
         "absent_said_of_answerable": _share(sum(row["absent"] for row in there), len(there)),
+        "chosen_on_other_texts": _held_out(found),
         "roc": {
             gate: _roc([_chance(row, gate) for row in there], [_chance(row, gate) for row in gone])
             for gate in (BEFORE, AFTER)
         },
     }
+
+
+def _held_out(found: Sequence[Row]) -> dict[str, int]:
+    """How many are called absent by the least chance that is best on the texts beside their own."""
+    called = {"absent": 0, "answerable": 0}
+    for text in {row["text"] for row in found}:
+        others = [row for row in found if row["text"] != text]
+        gone = [_chance(row, BEFORE) for row in others if not row["answerable"]]
+        there = [_chance(row, BEFORE) for row in others if row["answerable"]]
+
+        def gain(
+            least: float, gone: Sequence[float] = gone, there: Sequence[float] = there
+        ) -> float:
+            below = sum(one < least for one in gone) / max(1, len(gone))
+            return below - sum(one < least for one in there) / max(1, len(there))
+
+        least = max(sorted({*gone, *there}), key=gain, default=0.0)
+        for row in found:
+            if row["text"] == text and _chance(row, BEFORE) < least:
+                called["answerable" if row["answerable"] else "absent"] += 1
+    return called
 
 
 def _chance(row: Row, gate: str) -> float:

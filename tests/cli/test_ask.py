@@ -302,7 +302,14 @@ def test_passages_stand_beside_a_question_as_far_as_there_is_room(
     monkeypatch.setattr("longctx.cli.run.NEAR_TOKENS", longest)
     tale = "".join(f"The fox of hill {number} sleeps.\n" for number in range(600))
     (tmp_path / "work" / "tale.txt").write_text(f"{tale}{LAW}{tale}")
-    given = ["-q", "Where is the court of the hill?", "--max-tokens", "100", "--window", str(window)]
+    given = [
+        "-q",
+        "Where is the court of the hill?",
+        "--max-tokens",
+        "100",
+        "--window",
+        str(window),
+    ]
     assert run("ask", "tale.txt", *given).code == 0
     found = law.questions[0].partition("</passages")[0]
     assert ("in Ulm" in found) == (most > 0)

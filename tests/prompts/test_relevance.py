@@ -20,6 +20,8 @@ def test_function_words_of_the_question_do_not_count_unless_there_are_no_others(
 def test_forms_of_a_word_are_one_word() -> None:
     scores = relevance(TEXTS, "conveyed")
     assert scores[1] > 0 and scores[0] == scores[2] == 0
+    assert relevance(TEXTS, "a dog and many cats") == relevance(TEXTS, "dogs, a cat")
+    assert relevance(["the pass", "the pas"], "pass")[1] == 0
 
 
 def test_no_question_and_no_texts() -> None:
