@@ -41,7 +41,7 @@ def beside(pack: Pack, *questions: str, most: int = BESIDE) -> str:
     white space between them aside; "" where no words are shared, and of a short Pack, which is near
     as a whole.
     """
-    if len(pack.text) <= 2 * BESIDE:
+    if not most or len(pack.text) <= 2 * BESIDE:
         return ""
     found = list(passages_of(pack))
     texts = [one.text for one in found]
@@ -56,7 +56,7 @@ def beside(pack: Pack, *questions: str, most: int = BESIDE) -> str:
         if size <= room:
             chosen.update(near)
             room -= size
-        if room <= 0:
+        if not room:
             break
     if not chosen:
         return ""
