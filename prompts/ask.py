@@ -127,16 +127,16 @@ def _ask_pack(
 ) -> Task[_Told]:
     """What one Pack says, and the chance that it says it."""
     chances: dict[str, float] = {}
-    template, found = "ask", beside(pack, question, most=near)
+    template, passages = "ask", beside(pack, question, most=near)
     if BEFORE in gates:
-        asked = fill("ask_before", beside=found, question=question)
+        asked = fill("ask_before", beside=passages, question=question)
         chances[BEFORE] = yield from _chance(pack, asked, label)
         if chances[BEFORE] < least:
             return _Told(chances=chances)
         template = "ask_present" if least > 0 else template
     said = yield Question(
         pack,
-        fill(template, beside=found, question=question),
+        fill(template, beside=passages, question=question),
         max_tokens,
         stream=stream,
         label=label,
@@ -146,7 +146,7 @@ def _ask_pack(
     if reply.is_absent(text):
         return _Told(chances=chances)
     if AFTER in gates:
-        asked = fill("ask_after", beside=found, question=question, answer=text)
+        asked = fill("ask_after", beside=passages, question=question, answer=text)
         chances[AFTER] = yield from _chance(pack, asked, label)
         if chances[AFTER] < least:
             return _Told(chances=chances)

@@ -13,9 +13,9 @@ from longctx.prompts.question import Answer, Job, Question, Result, Turn
 from longctx.prompts.template import fill
 
 
-def asked(question: str, near: str = "") -> str:
-    """The question as it is put to the model, behind the passages that stand near it."""
-    return fill("ask", beside=near, question=question)
+def asked(question: str, passages: str = "") -> str:
+    """The question as it is put to the model, with passages beside it or without."""
+    return fill("ask", beside=passages, question=question)
 
 
 def chat(

@@ -103,7 +103,7 @@ def _extract(
     packs: Sequence[Pack], question: str, schema: str, max_tokens: int, near: int, name: str
 ) -> Task[Result]:
     form = json.loads(schema)
-    fields = [f"{question} {field}" for field in _asked(form)]
+    fields = [f"{question} {field}" for field in _fields(form)]
     data: Any = None
     for number, pack in enumerate(packs, 1):
         label = asking(number, len(packs), name)
@@ -147,15 +147,15 @@ def _extract(
     return Result("ask", tuple(pieces), missing=tuple(dict.fromkeys(missing)), data=data)
 
 
-def _asked(schema: Any, name: str = "") -> Iterator[str]:
+def _fields(schema: Any, name: str = "") -> Iterator[str]:
     """What each field of a form is about: its name and what the schema says of it."""
     if not isinstance(schema, dict):
         return
     if isinstance(schema.get("items"), dict):
-        yield from _asked(schema["items"], name)
+        yield from _fields(schema["items"], name)
     elif schema.get("properties"):
         for key, value in schema["properties"].items():
-            yield from _asked(value, f"{name} {key}")
+            yield from _fields(value, f"{name} {key}")
     else:
         yield f"{name} {schema.get('description', '')}"
 

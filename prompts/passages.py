@@ -26,12 +26,12 @@ _OF_NEIGHBOUR = 0.2
 
 def passages_of(pack: Pack) -> Iterator[Segment]:
     """The sentences of what the Pack shows, long ones taken by lines."""
-    for part, start, end in _stretches(pack):
-        document = pack.parts[part].document
-        text = document.text[start:end]
-        for sentence in sentences(text):
-            for first, last in _lines(text, *sentence):
-                yield Segment(document, start + first, start + last)
+    for part in pack.parts:
+        for start, end in part.ranges:
+            text = part.document.text[start:end]
+            for sentence in sentences(text):
+                for first, last in _lines(text, *sentence):
+                    yield Segment(part.document, start + first, start + last)
 
 
 def beside(pack: Pack, *questions: str, most: int = BESIDE) -> str:
@@ -67,19 +67,6 @@ def beside(pack: Pack, *questions: str, most: int = BESIDE) -> str:
     ]
     # the mark is keyed: no content can end the passages
     return fill("beside", mark=pack.parts[0].mark, passages="\n[...]\n".join(shown)) + "\n\n"
-
-
-def _stretches(pack: Pack) -> Iterator[tuple[int, int, int]]:
-    """Of what part of the Pack something is shown, from where to where in its Document."""
-    part, start, end = -1, 0, 0
-    for run in pack.runs:
-        if (run.part, run.offset) != (part, end):
-            if start < end:
-                yield part, start, end
-            part, start = run.part, run.offset
-        end = run.offset + run.end - run.start
-    if start < end:
-        yield part, start, end
 
 
 def _best(scores: Sequence[float]) -> list[int]:

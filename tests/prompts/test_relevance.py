@@ -8,8 +8,8 @@ TEXTS = [
 
 
 def test_rare_words_of_the_question_count_and_common_ones_do_not() -> None:
-    scores = relevance(TEXTS, "Did the cat sleep in the town?")
-    assert scores[0] > 1.5 * max(scores[1:]) > 0
+    scores = relevance(TEXTS, "Did the cat sleep on the mat?")
+    assert scores[0] > 3 * max(scores[1:]) > 0
 
 
 def test_function_words_of_the_question_do_not_count_unless_there_are_no_others() -> None:
