@@ -13,38 +13,13 @@ import numpy as np
 
 from longctx.kernels.flash_loops import attend
 from longctx.kernels.narrow_loops import multiply, norm_row, swiglu
+from longctx.kernels.turn_loops import FAST, round_row, turn
 
-_FAST: dict[str, Any] = {
-    "error_model": "numpy",
-    "fastmath": {"reassoc", "contract", "nnan", "ninf", "nsz", "arcp"},
-}
 _NO_BIAS = np.empty(0, dtype=np.float32)
 _NO_CODING = np.zeros(6, dtype=np.int64)
 
 
-@numba.njit(**_FAST)
-def _turn(head: Any, cos: Any, sin: Any, turned: Any, to: Any) -> None:
-    """Fill `to` with a head [D] turned by cos and sin [D / 2], in the bits of bfloat16.
-
-    `turned` [D] is scratch.
-    """
-    half = len(cos)
-    for i in range(half):
-        turned[i] = head[i] * cos[i] - head[half + i] * sin[i]
-        turned[half + i] = head[half + i] * cos[i] + head[i] * sin[i]
-    _round(turned, to)
-
-
-@numba.njit(error_model="numpy")
-def _round(row: Any, to: Any) -> None:
-    """Fill `to` with a row of float32 in the bits of bfloat16, rounded to even."""
-    bits = row.view(np.uint32)
-    for i in range(len(row)):
-        odd = (bits[i] >> np.uint32(16)) & np.uint32(1)
-        to[i] = np.uint16((bits[i] + np.uint32(0x7FFF) + odd) >> np.uint32(16))
-
-
-@numba.njit(cache=True, **_FAST)
+@numba.njit(cache=True, **FAST)
 def into_heads(
     table: Any,
     bias: Any,
@@ -76,13 +51,13 @@ def into_heads(
             norm_row(found[t, start : start + head_dim], head_norms[0], eps, head)
             for view in range(num_views):
                 cos, sin = query_turns[view, 0, t], query_turns[view, 1, t]
-                _turn(head, cos, sin, turned, queries[view, h, t])
+                turn(head, cos, sin, turned, queries[view, h, t])
         for group in range(len(keys)):
             start = starts[1] + group * head_dim
             norm_row(found[t, start : start + head_dim], head_norms[1], eps, head)
-            _turn(head, key_turn[0, t], key_turn[1, t], turned, keys[group, places[t]])
+            turn(head, key_turn[0, t], key_turn[1, t], turned, keys[group, places[t]])
             start = starts[2] + group * head_dim
-            _round(found[t, start : start + head_dim], values[group, places[t]])
+            round_row(found[t, start : start + head_dim], values[group, places[t]])
 
 
 @numba.njit(error_model="numpy")

@@ -11,6 +11,8 @@ from longctx.kernels import byte_linear, tile_linear
 from longctx.kernels.byte_linear import GROUP, OUTPUTS, has_byte_products
 from longctx.kernels.flash import BLOCK, attend_all, has_flash, has_tile_products
 from longctx.kernels.narrow import narrow, stack
+from longctx.kernels.rope import angles
+from longctx.kernels.turning import turned_heads
 
 
 def compile_loops(on_notice: Callable[[str], None], *, kv8: bool = False) -> None:
@@ -25,7 +27,9 @@ def compile_loops(on_notice: Callable[[str], None], *, kv8: bool = False) -> Non
     if not any(Path(flash_loops.attend.stats.cache_path or ".").glob("flash_loops.attend*.nbi")):
         on_notice("compiling for this processor, once: about half a minute")
     one = torch.zeros(1, 1, BLOCK, dtype=torch.bfloat16)
-    attend_all([(0, 1, one)], one, one)
+    attend_all(
+        [(0, 1, turned_heads(one, *angles(torch.ones(BLOCK // 2), torch.arange(1))))], one, one
+    )
     if kv8:
         from longctx.kernels.coded_loops import round_rows
 

@@ -19,6 +19,7 @@ from longctx.kernels.flash import (
     Items,
     Partial,
     Queries,
+    attend_all,
     attend_items,
     can_flash,
     items_of,
@@ -72,7 +73,7 @@ def attend_tiles(
             for index, choice in enumerate(chosen):
                 tile = _rows(queries, start, first + index * TILE, first + (index + 1) * TILE)
                 if on_recall is not None:
-                    _check(tile, keys[:, : start + last], choice, on_recall)
+                    _check(tile, keys[:, : start + last], values, choice, on_recall)
                 pieces.append((tile, choice))
         first = last
     if can_flash(queries[-1][2]) and all(_is_of_blocks(c, len(keys)) for _, c in pieces):
@@ -146,12 +147,27 @@ def _rows(queries: Queries, start: int, first: int, last: int) -> Queries:
     return [(b, min(e, start + last), q[:, first:last]) for b, e, q in queries]
 
 
-def _check(tile: Queries, keys: Rows, chosen: Chosen, on_recall: OnRecall) -> None:
+def _check(tile: Queries, keys: Rows, values: Rows, chosen: Chosen, on_recall: OnRecall) -> None:
     """Tell the recall of a row, if the tile is one of those that are checked."""
     number = tile[-1][1] // TILE - 1
-    if is_checked(number):
-        row = checked_row(number)
-        on_recall(number * TILE + row, recall(tile, keys, row, chosen.keys()))
+    if not is_checked(number):
+        return
+    row = checked_row(number)
+    if can_flash(tile[-1][2]) and _is_of_blocks(chosen, len(keys)):
+        found = _recall_in_flash(_rows(tile, number * TILE, row, row + 1), keys, values, chosen)
+    else:
+        found = recall(tile, keys, row, chosen.keys())
+    on_recall(number * TILE + row, found)
+
+
+def _recall_in_flash(one: Queries, keys: Rows, values: Rows, chosen: Chosen) -> Tensor:
+    """Returns the recall [H] of a query alone, as `recall` does, by the logs of sums of `flash`.
+
+    So nothing that is kept in few bits is made whole in memory first.
+    """
+    lists = [_items(one, chosen, group) for group in range(len(keys))]
+    kept = attend_items(one, keys, values, [lists])[1]
+    return (kept - attend_all(one, keys, values)[1])[:, 0].exp()
 
 
 def attend_chosen(

@@ -26,6 +26,7 @@ from longctx.kernels.linear import FEW_ROWS, Products, Upcast, project, rescored
 from longctx.kernels.narrow import multiply
 from longctx.kernels.rope import inverse_frequencies, rotate, score_factor
 from longctx.kernels.sparse import Rule, attend_one, attend_tiles, items_for_one
+from longctx.kernels.turning import turned_heads
 from longctx.runtime.config import ModelConfig
 from longctx.runtime.errors import ModelError
 from longctx.runtime.fidelity import RecallMeter
@@ -265,10 +266,7 @@ def _attended(
     cache.write(layer, batch.position, rotate(k, *batch.keys), v)
     end = batch.position + num_tokens
     keys, values = cache.until(layer, end)
-    views = [
-        (begin, end, rotate(q, *turn).transpose(0, 1).contiguous())
-        for begin, end, turn in batch.queries
-    ]
+    views = [(begin, end, turned_heads(q, *turn)) for begin, end, turn in batch.queries]
     seen = views, keys, values
     value_means = cache.value_means[layer] if cache.value_means else None
     rule, decode_rule = None if dense else decoder.rule, decoder.decode_rule
