@@ -57,8 +57,9 @@ def ask(
 
     Everything at PATHS is read as one prompt, and the passages that share words with the question
     once more beside it; each proof is searched in the text and shown with its place. The default
-    model is first asked whether the answer is there at all, another one with --least, and JSON has
-    the chance. What an answer names and the text does not have is listed. With --fields or --schema
+    model is first asked whether the answer is there at all, and last whether it is right by its
+    proofs alone, which is told where it doubts that; another one with --least. JSON has both
+    chances. What an answer names and the text does not have is listed. With --fields or --schema
     the answer is a form: each value with the sentence it is from, and with --format json the whole
     of it under "data". With --each every document has an answer or a form of its own.
 
@@ -165,10 +166,9 @@ def _answer(
 
 def _job(run: Run, groups: Mapping[str, Sequence[Pack]], asked: Asked, tokens: int) -> Job:
     """The job: a form or an answer, for each of the groups by its name or for the only one."""
-    from longctx.prompts.ask import BEFORE, ask_each
+    from longctx.prompts.ask import BEFORE, SOURCES, ask_each
     from longctx.prompts.ask import ask as ask_all
     from longctx.prompts.extract import extract, extract_each
-    from longctx.runtime.catalog import find
 
     (packs, *_) = groups.values()
     question, schema, least = asked.question, asked.schema, asked.least
@@ -176,10 +176,8 @@ def _job(run: Run, groups: Mapping[str, Sequence[Pack]], asked: Asked, tokens: i
         return extract_each(groups, question, schema, max_tokens=tokens, near=run.near)
     if schema:
         return extract(packs, question, schema, max_tokens=tokens, near=run.near)
-    if least is None:
-        known = find(run.model.name)
-        least = known.least if known else 0.0
-    gates = (BEFORE,) if least > 0 else ()
+    least = run.model.least if least is None else least
+    gates = (BEFORE, SOURCES) if least > 0 else ()
     if asked.each:
         return ask_each(
             groups, question, max_tokens=tokens, gates=gates, least=least, near=run.near

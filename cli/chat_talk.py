@@ -13,7 +13,7 @@ from longctx.cli.drive import drive
 from longctx.cli.failure import UsageFault
 from longctx.cli.gather import Gathered
 from longctx.cli.progress import duration
-from longctx.cli.render import citation_as_text, missing_as_text
+from longctx.cli.render import citation_as_text, warnings_as_text
 from longctx.cli.run import Run
 from longctx.cli.screen import Screen
 from longctx.cli.session import Session
@@ -67,7 +67,13 @@ class Talk:
         before, cut = replace(session.usage), session.usage.answers_cut
         try:
             job = chat(
-                self.pack, question, turns, max_tokens=self._max_tokens, about=about, near=near
+                self.pack,
+                question,
+                turns,
+                max_tokens=self._max_tokens,
+                about=about,
+                near=near,
+                looks=self.run.model.least > 0,
             )
             result = drive(job, session.ask, self.run.report.show)
         except KeyboardInterrupt:
@@ -81,8 +87,8 @@ class Talk:
         self._keep(Exchange(question, result.text, result.citations))
         for number, citation in enumerate(result.citations, first):
             screen.write(f"  [{number}] {citation_as_text(citation)}\n")
-        if result.missing:
-            screen.write(f"  {missing_as_text(result.missing)}\n")
+        for line in warnings_as_text(result):
+            screen.write(f"  {line}\n")
         screen.write("\n")
         if dropped := result.counts["quotes_not_found"]:
             noun = "quote was" if dropped == 1 else "quotes were"

@@ -99,6 +99,14 @@ class Model:
         return sum(sizes) >= LARGE_BYTES
 
     @property
+    def least(self) -> float:
+        """The chance below which an answer is held not to be there; 0 where none was measured."""
+        from longctx.runtime.catalog import find
+
+        known = find(self.name)
+        return known.least if known else 0.0
+
+    @property
     def sampling(self) -> Sampling:
         """How the next token is chosen."""
         from longctx.runtime.sampling import Sampling

@@ -9,7 +9,9 @@ from typing import Any, NamedTuple
 from longctx.cli.findings import finding_as_markdown, finding_as_text
 from longctx.cli.options import Format
 from longctx.ingest.document import Span
+from longctx.prompts.ask import SOURCES
 from longctx.prompts.finding import Finding
+from longctx.prompts.look_again import SURE
 from longctx.prompts.question import Citation, Piece, Result
 
 
@@ -28,6 +30,7 @@ def piece_as_text(piece: Piece) -> tuple[str, str]:
     lines = [f"{'  ' if piece.label else ''}{piece.heading}"]
     lines += [f"    {line}" for line in piece.body.splitlines()]
     lines += [f"    {citation_as_text(citation)}" for citation in piece.citations]
+    lines += [f"    {line}" for line in doubts_as_text(piece.confidence)]
     return piece.label, "\n".join(lines) + "\n\n"
 
 
@@ -41,15 +44,29 @@ def closing_as_text(result: Result) -> str:
     lines = ["", "Sources"] if result.citations else []
     lines += [f"    {citation_as_text(citation)}" for citation in result.citations]
     parted = [""] if result.text else []
-    lines += [*parted, missing_as_text(result.missing)] if result.missing else []
+    warnings = warnings_as_text(result)
+    lines += [*parted, *warnings] if warnings else []
     counts = counted(result.counts)
     lines += [*parted, f"({counts})"] if counts else []
     return "".join(f"{line}\n" for line in lines)
 
 
+def warnings_as_text(result: Result) -> list[str]:
+    """The lines that warn of what the answer may not have from the text."""
+    missing = [missing_as_text(result.missing)] if result.missing else []
+    return doubts_as_text(result.chances.get(SOURCES)) + missing
+
+
 def missing_as_text(names: Sequence[str]) -> str:
     """The line that warns of what an answer names and the text does not have."""
     return f"The text does not have: {', '.join(names)}"
+
+
+def doubts_as_text(chance: float | None) -> list[str]:
+    """The line that warns of an answer that is not sure by its sources; none where it is."""
+    if chance is None or chance >= SURE:
+        return []
+    return [f"Not sure: by these sources alone the model gives this a chance of {chance:.0%}"]
 
 
 def piece_as_markdown(piece: Piece) -> tuple[str, str]:
@@ -58,6 +75,7 @@ def piece_as_markdown(piece: Piece) -> tuple[str, str]:
         return "", finding_as_markdown(piece)
     label = f"{piece.label}: " if piece.label else ""
     quotes = "".join(f"\n{citation_as_markdown(citation)}\n" for citation in piece.citations)
+    quotes += "".join(f"\n**{line}**\n" for line in doubts_as_text(piece.confidence))
     return "", f"### {label}{piece.heading}\n\n{piece.body}\n{quotes}\n"
 
 
@@ -70,7 +88,7 @@ def closing_as_markdown(result: Result) -> str:
     """What stands after the closing text: its sources and the counts."""
     blocks = [citation_as_markdown(citation) for citation in result.citations]
     sources = "\n## Sources\n\n" + "\n\n".join(blocks) + "\n" if blocks else ""
-    sources += f"\n**{missing_as_text(result.missing)}**\n" if result.missing else ""
+    sources += "".join(f"\n**{line}**\n" for line in warnings_as_text(result))
     counts = counted(result.counts)
     return sources + (f"\n*{counts}*\n" if counts else "")
 

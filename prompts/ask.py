@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from longctx.prompts import reply
 from longctx.prompts.citation import locate
 from longctx.prompts.join import join
+from longctx.prompts.look_again import look_again
 from longctx.prompts.pack import Pack
 from longctx.prompts.passages import BESIDE, beside
 from longctx.prompts.proof import missing, prove
@@ -17,9 +18,9 @@ from longctx.prompts.template import fill
 ABSENT = "Not in the text."
 MAX_QUOTES = 3
 EVIDENCE_TOKENS = 240
-# When the model may be asked whether the documents hold the answer: of the question alone, and of
-# its answer.
-BEFORE, AFTER = "before", "after"
+# When the model may be asked whether the documents hold the answer: of the question alone, of its
+# answer, and of the answer and its sources without the documents.
+BEFORE, AFTER, SOURCES = "before", "after", "sources"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +45,9 @@ def ask(
 ) -> Job:
     """The answer to the question with its Citations; of several Packs each is asked.
 
-    At each of the `gates` (BEFORE, AFTER) the chance that the Pack holds the answer is measured; a
-    Pack whose chance is below `least` does not hold it, and one that passed is asked for it. `near`
+    At each of the `gates` BEFORE and AFTER the chance that the Pack holds the answer is measured; a
+    Pack whose chance is below `least` does not hold it, and one that passed is asked for it. At
+    SOURCES it is the chance that the whole answer is right by what its Citations say. `near`
     characters of passages stand beside the question. With a `name`, that of one of several
     Documents that are asked by themselves, no words are streamed.
     """
@@ -75,10 +77,15 @@ def ask(
             label="joining the answers",
             stream=not name,
         )
+    citations = tuple(citation for one in answers for citation in one.citations)
+    if SOURCES in gates:
+        label = f"{name}: looking again" if name else "looking again"
+        sure = yield from look_again(text, question, citations, label)
+        chances |= {} if sure is None else {SOURCES: sure}
     return Result(
         "ask",
         text=text,
-        citations=tuple(citation for one in answers for citation in one.citations),
+        citations=citations,
         counts={**counts, "quotes_not_found": sum(one.dropped for one in answers)},
         chances=chances,
         missing=missing(text, question, packs),
@@ -107,7 +114,8 @@ def ask_each(
             packs, question, max_tokens=max_tokens, gates=gates, least=least, near=near, name=name
         )
         data[name] = None if found.text == ABSENT else found.text
-        pieces.append(Piece(name, found.text, citations=found.citations))
+        sure = found.chances.get(SOURCES)
+        pieces.append(Piece(name, found.text, citations=found.citations, confidence=sure))
         yield pieces[-1]
         missed += found.missing
     counts = {"documents": len(data), "answers": sum(one is not None for one in data.values())}

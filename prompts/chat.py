@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from longctx.prompts import reply
-from longctx.prompts.ask import evidence
+from longctx.prompts.ask import SOURCES, evidence
+from longctx.prompts.look_again import look_again
 from longctx.prompts.pack import Pack
 from longctx.prompts.passages import BESIDE, beside
 from longctx.prompts.proof import missing
@@ -26,10 +27,12 @@ def chat(
     max_tokens: int = 512,
     about: str = "",
     near: int = BESIDE,
+    looks: bool = False,
 ) -> Job:
     """The answer to the question with its Citations.
 
-    Beside it stand `near` characters of passages, sought by what else it is `about`, too.
+    Beside it stand `near` characters of passages, sought by what else it is `about`, too. If the
+    model `looks` again, it is asked for the chance that the answer is right by those alone.
     """
     said = yield Question(
         pack,
@@ -43,11 +46,16 @@ def chat(
     if reply.is_absent(said.text):
         return Result("chat", text=said.text, counts={"quotes_not_found": 0})
     citations, dropped = yield from evidence(pack, question, said.text)
+    sure = None
+    if looks:
+        whole = f"{about} {question}".strip()
+        sure = yield from look_again(said.text, whole, citations, "looking again")
     return Result(
         "chat",
         text=said.text,
         citations=citations,
         counts={"quotes_not_found": dropped},
+        chances={} if sure is None else {SOURCES: sure},
         missing=missing(
             said.text, " ".join((question, *(turn.question for turn in earlier))), [pack]
         ),

@@ -30,6 +30,7 @@ from longctx.runtime.device_weights import DeviceWeights, Layer
 from longctx.runtime.kv_cache import KVCache
 from longctx.runtime.numerics import Numerics
 from longctx.runtime.prefix_settings import settings_of
+from longctx.runtime.reader import Reader
 from longctx.runtime.replay import Replay
 
 DeviceRule = BlockRule | VerticalSlashRule
@@ -50,7 +51,7 @@ EIGHT_QUERIES = 16
 PROGRAMS_EACH = 2
 
 
-class DeviceReader:
+class DeviceReader(Reader):
     """The decoder with its KVCache on a device."""
 
     def __init__(

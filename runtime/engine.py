@@ -2,12 +2,14 @@
 
 What has been read stays in the KVCache, and a call that begins with the same tokens pays only for
 the rest: a token's keys and values depend on nothing after it, so the longest common prefix of two
-prompts is the same in both. With a PrefixKeeper this holds from one process to the next.
+prompts is the same in both. With a PrefixKeeper this holds from one process to the next. A short
+prompt between two of a long text does not cost that either: what it is read over is put aside.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
@@ -25,6 +27,18 @@ from longctx.runtime.sampling import Sampling
 from longctx.runtime.writing import Progress, Request, Together, Writing
 
 STEP_SIZE = 2048
+# The most tokens of a prompt and its answer that are read over a longer one, kept in a copy so far.
+MOST_ASIDE = 4_096
+
+
+@dataclass(frozen=True, slots=True)
+class _Aside:
+    """A prompt that was read, of whose tokens the first `end` are kept in a copy."""
+
+    ids: NDArray[np.int64]
+    question_start: int
+    end: int
+    bring_back: Callable[[], None]
 
 
 class Engine:
@@ -45,6 +59,7 @@ class Engine:
         # whether tokens are read ahead of the answer, how many were, and how many came true
         self.num_guessed = self.num_foreseen = 0
         self.guesses = True
+        self._aside: _Aside | None = None
 
     def close(self) -> None:
         """Return when what was read is stored, where it is to be stored."""
@@ -67,7 +82,7 @@ class Engine:
     @property
     def meter(self) -> RecallMeter | None:
         """What was checked of sparse attention; None where the reader checks nothing."""
-        return getattr(self.reader, "meter", None)
+        return self.reader.meter
 
     def num_stored(self, token_ids: Sequence[int], question_start: int) -> int:
         """Returns how many tokens before the question an earlier run has stored."""
@@ -122,10 +137,12 @@ class Engine:
         shared = min(_num_shared(prompts[0], prompt) for prompt in prompts)
         rooms = [len(one.token_ids) - shared + one.max_tokens for one in requests]
         branches = None
-        if len(requests) > 1 and hasattr(self.reader, "branches"):
+        if len(requests) > 1:
             branches = self.reader.branches(shared, max(map(len, prompts)), rooms)
         if branches is None:
             return [self._generate(one) for one in requests]
+        # they are written behind all that is read, also behind what is put aside
+        self._aside = None
         logits = []
         for index, one in enumerate(requests):
             logits.append(self._prefill(one.token_ids, one.question_start, one.on_progress))
@@ -149,6 +166,7 @@ class Engine:
         """
         assert choices and all(choices), "a choice without tokens"
         self._check_room(len(token_ids), max(map(len, choices)))
+        self._change_to(token_ids, max(map(len, choices)))
         first = self._prefill(token_ids, question_start, on_progress)
         scores = []
         for choice in choices:
@@ -164,6 +182,7 @@ class Engine:
         num_tokens = len(request.token_ids)
         self._check_room(num_tokens, request.max_tokens)
         writing = Writing(request)
+        self._change_to(request.token_ids, request.max_tokens)
         logits = self._prefill(request.token_ids, request.question_start, request.on_progress)[None]
         ahead: list[int] = []
         while True:
@@ -191,6 +210,29 @@ class Engine:
                 f"{num_tokens:,} tokens of prompt and {max_tokens:,} of answer do not fit the "
                 f"window of {self.window:,}"
             )
+
+    def _change_to(self, token_ids: Sequence[int], room: int) -> None:
+        """Bring back what was put aside if it begins as `token_ids`, or put aside what is read.
+
+        That is if a short prompt, with `room` for its answer, would be read over a long one.
+        """
+        wanted, end = np.asarray(token_ids, dtype=np.int64), len(token_ids) + room
+        kept = _num_shared(self._ids[: self._length], wanted)
+        if self._aside and _num_shared(self._aside.ids, wanted) > kept:
+            self._forget(0)
+            self._aside.bring_back()
+            self._length, self._question_start = len(self._aside.ids), self._aside.question_start
+            self._ids[: self._length] = self._aside.ids
+            self._aside = None
+        elif self._aside and end > self._aside.end:
+            self._aside = None
+        elif not self._aside and end <= MOST_ASIDE and end < self._length - kept:
+            # the keeper would no longer know of tokens that it converted
+            is_plain = not (self.keeper and self.keeper.num_converted)
+            bring_back = self.reader.put_aside(end) if is_plain else None
+            if bring_back is not None:
+                ids = self._ids[: self._length].copy()
+                self._aside = _Aside(ids, self._question_start, end, bring_back)
 
     def _prefill(
         self, token_ids: Sequence[int], question_start: int | None, on_progress: Progress

@@ -12,9 +12,10 @@ from longctx.kernels.linear import FEW_ROWS
 from longctx.runtime.config import read_json
 from longctx.runtime.errors import ModelError
 from longctx.runtime.numerics import Numerics
+from longctx.runtime.reader import Reader
 
 
-class ForeignReader:
+class ForeignReader(Reader):
     """A causal language model of transformers with its own cache."""
 
     def __init__(self, model: Any, capacity: int, numerics: Numerics) -> None:
@@ -24,10 +25,14 @@ class ForeignReader:
         self.model = model
         self.capacity = capacity
         self.grid = 1
-        self.most_rows = FEW_ROWS
         self.numerics = numerics
         self._cache = DynamicCache(config=model.config)
         self._length = 0
+
+    @property
+    def most_rows(self) -> int:
+        """The most tokens that are decoded at once."""
+        return FEW_ROWS
 
     def read(self, token_ids: Tensor, on_part: Callable[[float], None], *, dense: bool) -> Tensor:
         """Returns float32 logits [V] after the last of `token_ids` [T], and remembers them."""

@@ -131,7 +131,7 @@ class PrefixKeeper:
             ids = self._ids[link.start : link.end]
             seconds = each * (link.end - link.start)
             self._start_thread()
-            self._queue.put(_Task(link, ids, seconds, self._stamp, self._keep, self._num_converted))
+            self._queue.put(_Task(link, ids, seconds, self._stamp, self._keep, self.num_converted))
             self._queued_end = max(self._queued_end, link.end)
         self._tell()
 
@@ -172,16 +172,16 @@ class PrefixKeeper:
         return links[first + whole - 1].end if whole else first * NODE
 
     @property
-    def _num_converted(self) -> int:
+    def num_converted(self) -> int:
         """How many tokens in the KVCache were read in bfloat16 and brought to 8 bits afterwards."""
         return max(self._converted.values(), default=0)
 
     def _tell_converted(self) -> None:
         """Give notice of converted tokens, again only where there are more of them."""
-        if self._num_converted > self._told_converted:
-            self._told_converted = self._num_converted
+        if self.num_converted > self._told_converted:
+            self._told_converted = self.num_converted
             self._on_notice(
-                f"{self._num_converted:,} tokens of the prompt were read in bfloat16 and brought "
+                f"{self.num_converted:,} tokens of the prompt were read in bfloat16 and brought "
                 "to 8 bits afterwards: what follows may differ a little from reading in 8 bits"
             )
 

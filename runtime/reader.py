@@ -21,6 +21,7 @@ from longctx.runtime.decoder import (
     head_name,
 )
 from longctx.runtime.extension import extend
+from longctx.runtime.fidelity import RecallMeter
 from longctx.runtime.kv_cache import KVCache
 from longctx.runtime.layer import RELEASED_AFTER, Release, keep
 from longctx.runtime.narrow_weights import Keeping
@@ -39,6 +40,8 @@ class Reader(Protocol):
     numerics: Numerics
     capacity: int
     grid: int
+    # what was checked of sparse attention; None where nothing is checked
+    meter: RecallMeter | None = None
 
     @property
     def most_rows(self) -> int:
@@ -53,8 +56,23 @@ class Reader(Protocol):
     def truncate(self, length: int) -> None:
         """Forget the tokens from position `length` on."""
 
+    def branches(self, shared: int, first: int, rooms: Sequence[int]) -> Branches | None:
+        """Returns room for answers that go on side by side from the first `shared` tokens.
 
-class DecoderReader:
+        It lies behind the first `first` tokens, which are read as ever; `rooms` are the most tokens
+        that each has of its own. None where they are to be written one after another.
+        """
+        return None
+
+    def put_aside(self, end: int) -> Callable[[], None] | None:
+        """Returns what brings all back that is read now, once others were read over it up to `end`.
+
+        None where that cannot be.
+        """
+        return None
+
+
+class DecoderReader(Reader):
     """The own decoder with its KVCache."""
 
     def __init__(self, decoder: Decoder, capacity: int, release: Release = keep) -> None:
@@ -62,7 +80,7 @@ class DecoderReader:
         self.decoder = decoder
         self._release = release
         self.numerics = decoder.numerics
-        self.meter = decoder.meter
+        self.meter: RecallMeter = decoder.meter
         self.capacity = capacity
         self.cache = KVCache(
             decoder.config,
@@ -81,11 +99,7 @@ class DecoderReader:
         return FEW_ROWS if dense else 1
 
     def branches(self, shared: int, first: int, rooms: Sequence[int]) -> Branches | None:
-        """Returns room for answers that go on side by side from the first `shared` tokens.
-
-        It lies behind the first `first` tokens, which are read as ever; `rooms` are the most tokens
-        that each has of its own. None where they are to be written one after another.
-        """
+        """Returns room for answers that go on side by side, where all of them fit a Chunk."""
         rule, stride = self.decoder.decode_rule, self.decoder.reach.stride
         starts, longest = list(accumulate(rooms, initial=first)), shared + max(rooms)
         fits = 0 < shared and len(rooms) <= FEW_ROWS and starts[-1] <= self.capacity
@@ -128,6 +142,21 @@ class DecoderReader:
     def truncate(self, length: int) -> None:
         """Forget the tokens from position `length` on."""
         self.cache.truncate(length)
+
+    def put_aside(self, end: int) -> Callable[[], None] | None:
+        """Returns what brings all back that is read now: its first `end` tokens are copied."""
+        cache, length = self.cache, self.cache.length
+        kept = [(run, run.clone()) for run in cache.runs(0, min(end, length))]
+
+        def bring_back() -> None:
+            for run, copy in kept:
+                run.copy_(copy)
+            cache.length = length
+            if cache.value_means is not None:
+                for layer in range(len(cache.keys)):
+                    cache.average(layer, 0, min(end, length))
+
+        return bring_back
 
 
 def own_reader(

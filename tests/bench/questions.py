@@ -2,8 +2,9 @@
 
 `python -P tests/bench/questions.py CORPORA OUT.jsonl --model NAME` asks bench/questions_asked.py:
 each text is read once and all its questions are asked on it, the chance that it holds the answer
-measured before and after the answer; with `--least P` before it only, and where it is below P the
-answer is that the text does not hold it, as `longctx ask` does. Every question is a line of
+measured before and after the answer, and that the answer is right by its sources alone; with
+`--least P` not after it, and where it is below P before it the answer is that the text does not
+hold it, as `longctx ask` does. Every question is a line of
 OUT.jsonl as soon as it is answered, and is not asked again; at the end, or with `--score` at once,
 the scores of all lines are printed. `--limit N` asks the first N questions of each text.
 """
@@ -25,7 +26,8 @@ from questions_asked import ASKED, TEXTS, Asked, Text  # noqa: E402
 from longctx.cli.drive import drive  # noqa: E402
 from longctx.ingest.document import Document, Source, Span  # noqa: E402
 from longctx.ingest.read import read  # noqa: E402
-from longctx.prompts.ask import ABSENT, AFTER, BEFORE, ask  # noqa: E402
+from longctx.prompts.ask import ABSENT, AFTER, BEFORE, SOURCES, ask  # noqa: E402
+from longctx.prompts.look_again import SURE  # noqa: E402
 from longctx.prompts.pack import Pack, pack  # noqa: E402
 from longctx.prompts.question import Answer, Question  # noqa: E402
 
@@ -82,7 +84,7 @@ def answered(
 ) -> Row:
     """The row of one question: what was said of it, and whether that is right."""
     began = time.monotonic()
-    gates = (BEFORE,) if least > 0 else (BEFORE, AFTER)
+    gates = (BEFORE, SOURCES) if least > 0 else (BEFORE, AFTER, SOURCES)
     job = ask([prompt], asked.question, max_tokens=MAX_TOKENS, gates=gates, least=least)
     result = drive(job, say, lambda piece: None)
     spans = [one.span for one in result.citations if one.span is not None]
@@ -177,7 +179,42 @@ def score(found: Sequence[Row]) -> Row:
             gate: _roc([_chance(row, gate) for row in there], [_chance(row, gate) for row in gone])
             for gate in (BEFORE, AFTER)
         },
+        "sources": _doubts(found),
     }
+
+
+def _doubts(found: Sequence[Row]) -> Row:
+    """How well the chance by the sources alone tells answers that are right from all others.
+
+    `auc` is how often one that is right has a higher chance than one that is not; `doubted` are
+    those that are shown with a warning.
+    """
+    looked = [row for row in found if SOURCES in row["chances"]]
+    kinds = {
+        "right": [row for row in looked if row["right"]],
+        "wrong": [row for row in looked if row["answerable"] and not row["right"]],
+        "made_up": [row for row in looked if not row["answerable"]],
+    }
+    chances = {kind: [_chance(row, SOURCES) for row in rows] for kind, rows in kinds.items()}
+    return {
+        "answers": {kind: len(known) for kind, known in chances.items()},
+        "doubted": {kind: sum(one < SURE for one in known) for kind, known in chances.items()},
+        "auc": _area(chances["right"], chances["wrong"] + chances["made_up"]),
+        "auc_of_wrong": _area(chances["right"], chances["wrong"]),
+        "auc_of_made_up": _area(chances["right"], chances["made_up"]),
+        "right_by_chance": _calibration(looked),
+    }
+
+
+def _calibration(looked: Sequence[Row]) -> list[Row]:
+    """How many answers are right of those whose chance lies in each fifth."""
+    fifths: list[list[Row]] = [[] for _ in range(5)]
+    for row in looked:
+        fifths[min(4, int(5 * _chance(row, SOURCES)))].append(row)
+    return [
+        {"from": index / 5, "answers": len(rows), "right": sum(row["right"] for row in rows)}
+        for index, rows in enumerate(fifths)
+    ]
 
 
 def _held_out(found: Sequence[Row]) -> dict[str, int]:
@@ -207,10 +244,9 @@ def _chance(row: Row, gate: str) -> float:
 
 def _roc(there: Sequence[float], gone: Sequence[float]) -> Row:
     """The area, and at each threshold what share of either kind is called absent."""
-    wins = sum((low < high) + (low == high) / 2 for low in gone for high in there)
     edges = sorted({*there, *gone})
     return {
-        "auc": _share(wins, len(there) * len(gone)),
+        "auc": _area(there, gone),
         "points": [
             {
                 "least": edge,
@@ -220,6 +256,12 @@ def _roc(there: Sequence[float], gone: Sequence[float]) -> Row:
             for edge in edges
         ],
     }
+
+
+def _area(there: Sequence[float], gone: Sequence[float]) -> float | None:
+    """The area under the ROC: how often one that is there has more than one that is not."""
+    wins = sum((low < high) + (low == high) / 2 for low in gone for high in there)
+    return _share(wins, len(there) * len(gone))
 
 
 def _share(part: float, whole: int) -> float | None:

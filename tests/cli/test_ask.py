@@ -82,7 +82,8 @@ def test_the_chance_that_it_is_there_decides_before_anything_is_written(run, law
     law.yes = 0.3
     argv = ("ask", "law.txt", "-q", "How long?", "--format", "json")
     found = json.loads(run(*argv, "--least", "0.2").out)
-    assert (found["chances"], found["usage"]["questions"]) == ({"before": 0.3}, 2)
+    assert found["chances"] == {"before": 0.3, "sources": 0.3}
+    assert found["usage"]["questions"] == 3
     found = json.loads(run(*argv, "--least", "0.4").out)
     assert (found["chances"], found["usage"]["questions"]) == ({"before": 0.3}, 1)
     assert (found["text"], found["counts"]["parts_with_an_answer"]) == ("Not in the text.", 0)
@@ -96,6 +97,25 @@ def test_a_model_whose_chances_were_measured_decides_without_being_told(run, law
     assert json.loads(run(*argv).out)["text"] == "Not in the text."
     found = json.loads(run(*argv, "--least", "0").out)
     assert (found["text"][:14], found["chances"]) == ("Within 30 days", {})
+
+
+def test_an_answer_that_the_model_doubts_by_its_sources_says_so(run, law):
+    law.yes = 0.3
+    argv = ("ask", "law.txt", "-q", "How long?", "--least", "0.2")
+    doubt = "Not sure: by these sources alone the model gives this a chance of 30%"
+    assert f"\n{doubt}\n" in run(*argv).out
+    assert f"\n**{doubt}**\n" in run(*argv, "--format", "md").out
+    assert "A reader of this text was asked: How long?" in law.questions[-1]
+    law.yes = 0.8
+    assert "Not sure" not in run(*argv).out
+
+
+def test_each_document_has_a_doubt_of_its_own(run, law):
+    law.yes = 0.3
+    argv = ("ask", "law.txt", "-q", "How long?", "--least", "0.2", "--each")
+    assert "    Not sure: by these sources alone" in run(*argv).out
+    (piece,) = json.loads(run(*argv, "--format", "json").out)["pieces"]
+    assert piece["confidence"] == 0.3
 
 
 def test_what_the_text_does_not_have_is_named(run, law):

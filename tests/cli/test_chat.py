@@ -1,8 +1,11 @@
 import json
 import os
 import stat
+from dataclasses import replace
 
 import pytest
+
+from longctx.runtime.catalog import DEFAULT
 
 LAW = "The court sits in Ulm.\nAn appeal is lodged within 30 days [not a tag] of it.\n"
 QUOTE = "An appeal is lodged within 30 days [not a tag] of it."
@@ -51,6 +54,18 @@ def test_what_the_text_does_not_have_is_named(run, law):
     law.say = lambda question: "An appeal to John Doe is lodged."
     _, out, _ = run("chat", "law.txt", stdin=b"How long?\n")
     assert "\n  The text does not have: John Doe\n\n" in out
+
+
+def test_a_turn_that_the_model_doubts_by_its_sources_says_so(run, law, monkeypatch):
+    measured = replace(DEFAULT, name="scripted", least=0.5)
+    monkeypatch.setattr("longctx.runtime.catalog.ENTRIES", (measured,))
+    law.yes = 0.3
+    said = run("chat", "law.txt", stdin=b"How long?\nAnd who says so?\n").out
+    assert said.count("\n  Not sure: by these sources alone the model gives this a chance of") == 2
+    # a question may leave out what the one before it named
+    assert "was asked: How long? And who says so?" in law.questions[-1]
+    law.yes = 0.9
+    assert "Not sure" not in run("chat", "law.txt", stdin=b"How long?\n").out
 
 
 def test_a_conversation_is_continued_where_it_ended(run, law, home):

@@ -10,7 +10,7 @@ from longctx.kernels.coded import Coded
 from longctx.kernels.dual_chunk import DualChunk, Plain
 from longctx.kernels.eight_bits import coded, make_eight, restored, store
 from longctx.kernels.flash import BLOCK, TILE, attend_all, has_flash
-from longctx.kernels.recall import recall
+from longctx.kernels.recall import checked_row, recall
 from longctx.kernels.rope import angles, inverse_frequencies, rotate
 from longctx.kernels.sparse import attend_one, attend_tiles
 from longctx.kernels.vertical_slash import VerticalSlashRule
@@ -186,6 +186,31 @@ def test_recall_is_that_of_the_restored_keys():
         recall([(0, S, q)], one, 77, seen) for one in (rows, restored(keys, values, eight)[0])
     )
     torch.testing.assert_close(got, expected)
+
+
+@pytest.mark.parametrize("borders", [[], [2_688, 3_136]], ids=["plain", "chunks"])
+@pytest.mark.parametrize("in_8_bits", [False, True])
+@pytest.mark.parametrize("sharp", [1, 4])
+def test_the_recall_that_is_told_is_that_of_the_scores(borders, in_8_bits, sharp):
+    G, S, D, H = 2, 27 * TILE, 64, 6
+    bias = 3 * torch.randn(G, D, generator=torch.Generator().manual_seed(2))
+    _, _, keys, values, eight, _ = written(G, S, D, bias=bias)
+    whole = as_read(keys, values, eight)
+    both = coded(keys, values, eight) if in_8_bits else whole
+    ends = [*borders, S]
+    views = [
+        (begin, end, sharp * queries(H, TILE, D, seed=end))
+        for begin, end in zip([0, *borders], ends, strict=True)
+    ]
+    rule, means, told = BlockRule(512, dense_below=0), block_means(whole[0]), {}
+    attend_tiles(rule, 0, views, *both, means, told.__setitem__)
+    row = checked_row(S // TILE - 1)
+    (chosen,) = rule.choose(0, views, whole[0], means)
+    expected = recall(views, whole[0], row, chosen.keys())
+    assert list(told) == [S - TILE + row]
+    assert expected.min() < 0.7
+    # the least of them, a ten millionth, too
+    torch.testing.assert_close(told[S - TILE + row].log(), expected.log(), rtol=0, atol=1e-3)
 
 
 def test_a_run_of_rows_is_a_run_of_what_they_stand_for():

@@ -60,6 +60,28 @@ def test_there_are_a_hundred_questions_and_a_third_has_no_answer():
     assert all(bool(one.accepted) == bool(one.place) for one in ASKED)
 
 
+def test_the_chance_by_the_sources_is_scored_against_what_is_right():
+    def row(chance, *, answerable=True, right=False):
+        return {"answerable": answerable, "right": right, "chances": {"sources": chance}}
+
+    rows = [
+        row(0.9, right=True),
+        row(0.5, right=True),
+        row(0.5),
+        row(0.1, answerable=False),
+        row(0.95, answerable=False),
+        {"answerable": True, "right": False, "chances": {}},
+    ]
+    scored = questions._doubts(rows)
+    assert scored["answers"] == {"right": 2, "wrong": 1, "made_up": 2}
+    assert scored["doubted"] == {"right": 1, "wrong": 1, "made_up": 1}
+    assert (scored["auc_of_wrong"], scored["auc_of_made_up"]) == (0.75, 0.5)
+    assert scored["auc"] == round(3.5 / 6, 3)
+    assert [(one["answers"], one["right"]) for one in scored["right_by_chance"]] == [
+        (1, 0), (0, 0), (2, 1), (0, 0), (2, 1),
+    ]  # fmt: skip
+
+
 def test_a_text_is_read_once_and_scored(law, tmp_path):
     model, out = Fake(), tmp_path / "out.jsonl"
     questions.run(tmp_path, out, "fake", model)
