@@ -10,7 +10,7 @@ from longctx.prompts.citation import locate
 from longctx.prompts.join import join
 from longctx.prompts.look_again import look_again
 from longctx.prompts.pack import Pack
-from longctx.prompts.passages import BESIDE, beside
+from longctx.prompts.passages import BESIDE, beside, marks
 from longctx.prompts.proof import missing, prove
 from longctx.prompts.question import Citation, Job, Piece, Question, Result, Task
 from longctx.prompts.template import fill
@@ -146,6 +146,7 @@ def _ask_pack(
         pack,
         fill(template, beside=passages, question=question),
         max_tokens,
+        stop=marks(pack),
         stream=stream,
         label=label,
     )

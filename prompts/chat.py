@@ -8,7 +8,7 @@ from longctx.prompts import reply
 from longctx.prompts.ask import SOURCES, evidence
 from longctx.prompts.look_again import look_again
 from longctx.prompts.pack import Pack
-from longctx.prompts.passages import BESIDE, beside
+from longctx.prompts.passages import BESIDE, beside, marks
 from longctx.prompts.proof import missing
 from longctx.prompts.question import Answer, Job, Question, Result, Turn
 from longctx.prompts.template import fill
@@ -38,6 +38,7 @@ def chat(
         pack,
         asked(question, beside(pack, f"{question} {about}", most=near)),
         max_tokens,
+        stop=marks(pack),
         turns=tuple(earlier),
         stream=True,
         label="answering",

@@ -22,6 +22,7 @@ BESIDE = 2_400
 _LONGEST = 320
 # A passage between two that share words with the question is likelier to hold the answer.
 _OF_NEIGHBOUR = 0.2
+_OPENINGS = "<passages", "</passages"
 
 
 def passages_of(pack: Pack) -> Iterator[Segment]:
@@ -67,6 +68,11 @@ def beside(pack: Pack, *questions: str, most: int = BESIDE) -> str:
     ]
     # the mark is keyed: no content can end the passages
     return fill("beside", mark=pack.parts[0].mark, passages="\n[...]\n".join(shown)) + "\n\n"
+
+
+def marks(pack: Pack) -> tuple[str, ...]:
+    """What an answer ends before: a model that copies passages may go on to the marks of them."""
+    return tuple(f'{opening} id="{part.mark}"' for part in pack.parts[:1] for opening in _OPENINGS)
 
 
 def _best(scores: Sequence[float]) -> list[int]:

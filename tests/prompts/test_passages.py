@@ -3,6 +3,7 @@ import re
 import pytest
 
 from longctx.cli.drive import drive
+from longctx.cli.stop import until_stop
 from longctx.ingest.document import Document, Segment
 from longctx.prompts.ask import AFTER, BEFORE, ask
 from longctx.prompts.chat import asked, chat
@@ -152,3 +153,25 @@ def test_a_conversation_seeks_by_the_question_before_too() -> None:
     assert SECRET in seen[0].text and "Passages" not in seen[0].turns[0].question
     drive(chat(made, "Quo vadis?", [turn]), reply, lambda piece: None)
     assert "Passages" not in seen[-1].text
+
+
+def test_an_answer_ends_before_the_marks_that_it_may_go_on_to() -> None:
+    seen: list[Question] = []
+
+    def reply(question: Question) -> Answer:
+        seen.append(question)
+        return Answer("The word heron opens it.")
+
+    made = packed(tale=tale(50))
+    question = "Which word opens the vault?"
+    for job in (ask([made], question), chat(made, question, [])):
+        seen.clear()
+        drive(job, reply, lambda piece: None)
+        wanted = seen[0]
+        marks = [line for line in wanted.text.splitlines() if "passages id=" in line]
+        assert len(marks) == 2
+        assert all(any(mark.startswith(stop) for stop in wanted.stop) for mark in marks)
+        said = "".join(
+            until_stop(iter(["It is heron.\n</pass", f"{marks[1][6:]}\nMore"]), wanted.stop)
+        )
+        assert said == "It is heron.\n"
