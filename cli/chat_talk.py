@@ -73,9 +73,12 @@ class Talk:
                 max_tokens=self._max_tokens,
                 about=about,
                 near=near,
-                looks=self.run.model.least > 0,
+                least=self.run.model.least,
             )
             result = drive(job, session.ask, self.run.report.show)
+            if not words.text:
+                # no model wrote that it is not there
+                words.take(result.text)
         except KeyboardInterrupt:
             if words.text:
                 self._keep(Exchange(question, words.text))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from longctx.prompts import reply
-from longctx.prompts.ask import SOURCES, evidence
+from longctx.prompts.ask import ABSENT, BEFORE, SOURCES, evidence
 from longctx.prompts.look_again import look_again
 from longctx.prompts.pack import Pack
 from longctx.prompts.passages import BESIDE, beside, marks
@@ -27,36 +27,46 @@ def chat(
     max_tokens: int = 512,
     about: str = "",
     near: int = BESIDE,
-    looks: bool = False,
+    least: float = 0.0,
 ) -> Job:
     """The answer to the question with its Citations.
 
-    Beside it stand `near` characters of passages, sought by what else it is `about`, too. If the
-    model `looks` again, it is asked for the chance that the answer is right by those alone.
+    Beside it stand `near` characters of passages, sought by what else it is `about`, too. With a
+    `least` chance the model is asked before for that of an answer being there, and below it there
+    is none; and after for the chance that the answer is right by its Citations alone.
     """
+    passages, turns = beside(pack, f"{question} {about}", most=near), tuple(earlier)
+    chances: dict[str, float] = {}
+    if least > 0:
+        gate = fill("ask_before", beside=passages, question=question)
+        said = yield Question(pack, gate, choices=("Yes", "No"), turns=turns, label="answering")
+        assert isinstance(said, Answer)
+        chances[BEFORE] = said.probabilities["Yes"]
+        if chances[BEFORE] < least:
+            return Result("chat", text=ABSENT, counts={"quotes_not_found": 0}, chances=chances)
     said = yield Question(
         pack,
-        asked(question, beside(pack, f"{question} {about}", most=near)),
+        asked(question, passages),
         max_tokens,
         stop=marks(pack),
-        turns=tuple(earlier),
+        turns=turns,
         stream=True,
         label="answering",
     )
     assert isinstance(said, Answer)
     if reply.is_absent(said.text):
-        return Result("chat", text=said.text, counts={"quotes_not_found": 0})
+        return Result("chat", text=said.text, counts={"quotes_not_found": 0}, chances=chances)
     citations, dropped = yield from evidence(pack, question, said.text)
-    sure = None
-    if looks:
+    if least > 0:
         whole = f"{about} {question}".strip()
         sure = yield from look_again(said.text, whole, citations, "looking again")
+        chances |= {} if sure is None else {SOURCES: sure}
     return Result(
         "chat",
         text=said.text,
         citations=citations,
         counts={"quotes_not_found": dropped},
-        chances={} if sure is None else {SOURCES: sure},
+        chances=chances,
         missing=missing(
             said.text, " ".join((question, *(turn.question for turn in earlier))), [pack]
         ),

@@ -199,9 +199,9 @@ def _doubts(found: Sequence[Row]) -> Row:
     return {
         "answers": {kind: len(known) for kind, known in chances.items()},
         "doubted": {kind: sum(one < SURE for one in known) for kind, known in chances.items()},
-        "auc": _area(chances["right"], chances["wrong"] + chances["made_up"]),
-        "auc_of_wrong": _area(chances["right"], chances["wrong"]),
-        "auc_of_made_up": _area(chances["right"], chances["made_up"]),
+        "auc": area(chances["right"], chances["wrong"] + chances["made_up"]),
+        "auc_of_wrong": area(chances["right"], chances["wrong"]),
+        "auc_of_made_up": area(chances["right"], chances["made_up"]),
         "right_by_chance": _calibration(looked),
     }
 
@@ -246,7 +246,7 @@ def _roc(there: Sequence[float], gone: Sequence[float]) -> Row:
     """The area, and at each threshold what share of either kind is called absent."""
     edges = sorted({*there, *gone})
     return {
-        "auc": _area(there, gone),
+        "auc": area(there, gone),
         "points": [
             {
                 "least": edge,
@@ -258,7 +258,7 @@ def _roc(there: Sequence[float], gone: Sequence[float]) -> Row:
     }
 
 
-def _area(there: Sequence[float], gone: Sequence[float]) -> float | None:
+def area(there: Sequence[float], gone: Sequence[float]) -> float | None:
     """The area under the ROC: how often one that is there has more than one that is not."""
     wins = sum((low < high) + (low == high) / 2 for low in gone for high in there)
     return _share(wins, len(there) * len(gone))

@@ -56,9 +56,14 @@ def test_what_the_text_does_not_have_is_named(run, law):
     assert "\n  The text does not have: John Doe\n\n" in out
 
 
-def test_a_turn_that_the_model_doubts_by_its_sources_says_so(run, law, monkeypatch):
-    measured = replace(DEFAULT, name="scripted", least=0.5)
-    monkeypatch.setattr("longctx.runtime.catalog.ENTRIES", (measured,))
+@pytest.fixture
+def measured(monkeypatch):
+    """The scripted model as one whose chances were measured."""
+    entry = replace(DEFAULT, name="scripted", least=0.2)
+    monkeypatch.setattr("longctx.runtime.catalog.ENTRIES", (entry,))
+
+
+def test_a_turn_that_the_model_doubts_by_its_sources_says_so(run, law, measured):
     law.yes = 0.3
     said = run("chat", "law.txt", stdin=b"How long?\nAnd who says so?\n").out
     assert said.count("\n  Not sure: by these sources alone the model gives this a chance of") == 2
@@ -66,6 +71,20 @@ def test_a_turn_that_the_model_doubts_by_its_sources_says_so(run, law, monkeypat
     assert "was asked: How long? And who says so?" in law.questions[-1]
     law.yes = 0.9
     assert "Not sure" not in run("chat", "law.txt", stdin=b"How long?\n").out
+
+
+def test_a_turn_whose_answer_is_hardly_there_is_told_so(run, law, measured, home):
+    law.yes = 0.1
+    said = run("chat", "law.txt", stdin=b"How long?\nWho pays?\n").out
+    assert said == "Not in the text.\n\nNot in the text.\n\n"
+    # each time the gate and nothing else, the second with the first turn before it
+    assert len(law.questions) == 2
+    assert "\1Not in the text.\2" in law.questions[1]
+    (record,) = records(home)
+    assert [one["answer"] for one in json.loads(record.read_text())["exchanges"]] == [
+        "Not in the text.",
+        "Not in the text.",
+    ]
 
 
 def test_a_conversation_is_continued_where_it_ended(run, law, home):

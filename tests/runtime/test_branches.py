@@ -77,7 +77,9 @@ def check(directory, prompts, found, answers, **options):
     off = {"beside": 0.0, "alone": 0.0}
     for prompt, rows, answer in zip(prompts, found, answers, strict=True):
         expected = logits_of(alone, prompt, answer[: len(rows)])[1:]
-        assert max(map(distance, rows, expected)) < 0.05
+        # what rounding to 8 bits makes of rows that differ in their last bits
+        apart = sorted(map(distance, rows, expected))
+        assert apart[len(apart) // 2] < 0.03 and apart[-1] < 0.06
         true = logits_of(exact, prompt, answer[: len(rows)])[1:]
         off["beside"] += sum(map(distance, rows, true))
         off["alone"] += sum(map(distance, expected, true))
