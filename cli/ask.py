@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from longctx.cli.failure import UsageFault, tell_failure
-from longctx.cli.options import ModelOptions, OutputOptions, Paths, SourceOptions
+from longctx.cli.options import Least, ModelOptions, OutputOptions, Paths, SourceOptions
 from longctx.cli.output_file import check_writable, write_whole
 from longctx.cli.screen import clean
 
@@ -43,15 +43,7 @@ def ask(
         bool, typer.Option("--watch", help="Answer again when a file changes, until Ctrl-C.")
     ] = False,
     paths: Paths = None,
-    least: Annotated[
-        float | None,
-        typer.Option(
-            help="Say it is not in the text where the model's chance that it is is below this.",
-            show_default="0.6 for the default model, else 0",
-            min=0.0,
-            max=1.0,
-        ),
-    ] = None,
+    least: Least = None,
 ) -> int:
     """Answer one question, with the sentences that prove it.
 

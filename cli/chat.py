@@ -8,13 +8,21 @@ import time
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from longctx.cli.failure import UsageFault, tell_failure
-from longctx.cli.options import ModelOptions, OutputOptions, Paths, Quiet, SourceOptions
+from longctx.cli.options import (
+    Least,
+    ModelOptions,
+    OutputOptions,
+    Paths,
+    Quiet,
+    SourceOptions,
+)
 
 if TYPE_CHECKING:
     from longctx.cli.chat_record import Record
@@ -35,11 +43,14 @@ def chat(
         bool, typer.Option("-v", "--verbose", help="Timings, and the traceback of a fault.")
     ] = False,
     paths: Paths = None,
+    least: Least = None,
 ) -> int:
     """Talk about documents that are read once.
 
-    Everything at PATHS is one prompt, and a turn pays only for its own tokens. /help lists what can
-    be typed beside a question. Without a terminal each line of stdin is a question.
+    Everything at PATHS is one prompt, and a turn pays only for its own tokens. As with `ask`, the
+    default model is first asked whether an answer is there, and last whether it is right by its
+    proofs. /help lists what can be typed beside a question. Without a terminal each line of stdin
+    is a question.
 
     Examples:
         longctx chat ./papers
@@ -63,7 +74,7 @@ def chat(
     record = replace(record, model=model_name(model, settings))
     run = Run("chat", sources, model, OutputOptions(quiet=quiet, verbose=verbose))
     with run:
-        talk = Talk(run, record, model.max_tokens or 512)
+        talk = Talk(run, record, model.max_tokens or 512, least)
         if said := len(record.exchanges):
             run.screen.note(f"{record.name}: {said} {'turn' if said == 1 else 'turns'} so far")
         try:
@@ -107,6 +118,15 @@ def _converse(talk: Talk, history: Path, *, verbose: bool) -> int:
     return 0 if typed else code
 
 
+def _free_name(root: Path) -> str:
+    """A name of the time that no conversation has, also where two begin in one second."""
+    from longctx.cli.chat_record import record_path
+
+    now = time.strftime("%Y-%m-%d-%H%M%S")
+    names = (now if number == 1 else f"{now}-{number}" for number in count(1))
+    return next(name for name in names if not record_path(root, name).exists())
+
+
 def _new(root: Path, paths: Sequence[str] | None, sources: SourceOptions, name: str) -> Record:
     """The beginning of a conversation."""
     from longctx.cli.chat_record import Record, record_path
@@ -118,7 +138,7 @@ def _new(root: Path, paths: Sequence[str] | None, sources: SourceOptions, name: 
         )
     if sources.split:
         raise UsageFault("chat reads everything at once: --split is not for it", "use --fit")
-    name = name or time.strftime("%Y-%m-%d-%H%M%S")
+    name = name or _free_name(root)
     if record_path(root, name).exists():
         raise UsageFault(
             f"there is a conversation {name!r} already",

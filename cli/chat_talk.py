@@ -35,11 +35,14 @@ _REQUEST_TOKENS = EVIDENCE_TOKENS + 160
 class Talk:
     """Answers one question after the other; what was read before each stays read."""
 
-    def __init__(self, run: Run, record: Record, max_tokens: int) -> None:
+    def __init__(
+        self, run: Run, record: Record, max_tokens: int, least: float | None = None
+    ) -> None:
         """Read the Documents, and tell which of them are no longer what they were."""
         self.run = run
         self.record = record
         self._max_tokens = max_tokens
+        self._least = run.model.least if least is None else least
         self._session: Session | None = None
         self._first = 0
         self.files: Mapping[str, Path] = {}
@@ -73,7 +76,7 @@ class Talk:
                 max_tokens=self._max_tokens,
                 about=about,
                 near=near,
-                least=self.run.model.least,
+                least=self._least,
             )
             result = drive(job, session.ask, self.run.report.show)
             if not words.text:

@@ -73,6 +73,15 @@ class Extend(StrEnum):
 
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress and no notes.")]
 Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Show the traceback of a fault.")]
+Least = Annotated[
+    float | None,
+    typer.Option(
+        help="Say it is not in the text where the model's chance that it is is below this.",
+        show_default="0.6 for the default model, else 0",
+        min=0.0,
+        max=1.0,
+    ),
+]
 Paths = Annotated[
     list[str] | None,
     typer.Argument(help="Files, directories, globs, or - for stdin.", show_default=False),

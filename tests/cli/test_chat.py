@@ -85,6 +85,10 @@ def test_a_turn_whose_answer_is_hardly_there_is_told_so(run, law, measured, home
         "Not in the text.",
         "Not in the text.",
     ]
+    argv = ("chat", "law.txt", "--least")
+    assert run(*argv, "0", stdin=b"How long?\n").out.startswith("Within 30 days.")
+    law.yes = 0.3
+    assert run(*argv, "0.4", stdin=b"How long?\n").out == "Not in the text.\n\n"
 
 
 def test_a_conversation_is_continued_where_it_ended(run, law, home):
@@ -206,6 +210,14 @@ def test_wrong_usage_is_refused_before_anything_is_read(run, law, argv, said):
     code, out, err = run("chat", *argv, stdin=b"How long?\n")
     assert (code, out) == (2, "")
     assert said in err
+
+
+def test_conversations_of_one_second_have_names_of_their_own(run, law, home, monkeypatch):
+    monkeypatch.setattr("time.strftime", lambda form: "2026-11-30-141143")
+    for _ in range(3):
+        assert run("chat", "law.txt", stdin=b"How long?\n").code == 0
+    names = sorted(path.stem for path in records(home))
+    assert names == ["2026-11-30-141143", "2026-11-30-141143-2", "2026-11-30-141143-3"]
 
 
 def test_nothing_to_continue(run, law):
