@@ -114,7 +114,7 @@ class Session:
         ids = [self.model.encode(choice) for choice in question.choices]
         watch = _Watch(self, question.label)
         chances = self.engine.choose(
-            prompt.ids, ids, question_start=len(prompt.prefix_ids), on_progress=watch.read
+            prompt.ids, ids, question_start=_start(question, prompt), on_progress=watch.read
         )
         watch.done()
         return Answer(probabilities=dict(zip(question.choices, chances, strict=True)))
@@ -128,7 +128,7 @@ class Session:
             question.max_tokens,
             self.model.stop_ids,
             self.model.sampling,
-            question_start=len(prompt.prefix_ids),
+            question_start=_start(question, prompt),
             grammar=self.model.grammar(question.schema) if question.schema else None,
             on_progress=watch.read,
         )
@@ -154,6 +154,11 @@ class Session:
             self.usage.answers_looped += 1
             text = said_once(text)
         return Answer(text=text, finished=finished)
+
+
+def _start(question: Question, prompt: Prompt) -> int:
+    """Where a question begins; without documents nothing comes before it that is worth keeping."""
+    return len(prompt.prefix_ids) if question.pack.text else 0
 
 
 class _Watch:

@@ -83,12 +83,18 @@ class ScriptedModel(Model):
     def generate(self, request):
         token_ids = request.token_ids
         self.grammars.append(request.grammar)
-        assert token_ids[request.question_start - 1] == 0, "the question follows the documents"
+        self._check(token_ids, request.question_start)
         question = self._read(token_ids, request.on_progress)
         yield from map(ord, self.say(question)[: request.max_tokens])
 
+    def _check(self, token_ids, question_start) -> None:
+        """Where there are no documents nothing is read that is worth keeping."""
+        before = max(0, question_start - 1)
+        assert token_ids[before] == 0, "the question begins after the documents"
+        assert (question_start == 0) == (before == 0), question_start
+
     def choose(self, token_ids, choices, *, question_start, on_progress) -> list[float]:
-        assert token_ids[question_start - 1] == 0, "the question begins after the documents"
+        self._check(token_ids, question_start)
         self._read(token_ids, on_progress)
         rest = (1 - self.yes) / (len(choices) - 1)
         return [self.yes, *[rest] * (len(choices) - 1)]
