@@ -27,9 +27,8 @@ def compile_loops(on_notice: Callable[[str], None], *, kv8: bool = False) -> Non
     if not any(Path(flash_loops.attend.stats.cache_path or ".").glob("flash_loops.attend*.nbi")):
         on_notice("compiling for this processor, once: about half a minute")
     one = torch.zeros(1, 1, BLOCK, dtype=torch.bfloat16)
-    attend_all(
-        [(0, 1, turned_heads(one, *angles(torch.ones(BLOCK // 2), torch.arange(1))))], one, one
-    )
+    turn = angles(torch.ones(BLOCK // 2), torch.zeros(1))
+    attend_all([(0, 1, turned_heads(one, *turn))], one, one)
     if kv8:
         from longctx.kernels.coded_loops import round_rows
 

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from longctx.prompts import reply
+from longctx.prompts.chance import chance_of_yes
 from longctx.prompts.citation import locate
 from longctx.prompts.join import join
 from longctx.prompts.look_again import look_again
@@ -138,7 +139,7 @@ def _ask_pack(
     template, passages = "ask", beside(pack, question, most=near)
     if BEFORE in gates:
         asked = fill("ask_before", beside=passages, question=question)
-        chances[BEFORE] = yield from _chance(pack, asked, label)
+        chances[BEFORE] = yield from chance_of_yes(pack, asked, label)
         if chances[BEFORE] < least:
             return _Told(chances=chances)
         template = "ask_present" if least > 0 else template
@@ -156,18 +157,11 @@ def _ask_pack(
         return _Told(chances=chances)
     if AFTER in gates:
         asked = fill("ask_after", beside=passages, question=question, answer=text)
-        chances[AFTER] = yield from _chance(pack, asked, label)
+        chances[AFTER] = yield from chance_of_yes(pack, asked, label)
         if chances[AFTER] < least:
             return _Told(chances=chances)
     citations, dropped = yield from evidence(pack, question, text)
     return _Told(text, citations, dropped, chances)
-
-
-def _chance(pack: Pack, asked: str, label: str) -> Task[float]:
-    """The chance of "Yes"; nothing is written for it."""
-    said = yield Question(pack, asked, choices=("Yes", "No"), label=label)
-    assert said is not None
-    return said.probabilities["Yes"]
 
 
 def evidence(pack: Pack, question: str, answer: str) -> Task[tuple[tuple[Citation, ...], int]]:

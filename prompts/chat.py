@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from longctx.prompts import reply
 from longctx.prompts.ask import ABSENT, BEFORE, SOURCES, evidence
+from longctx.prompts.chance import chance_of_yes
 from longctx.prompts.look_again import look_again
 from longctx.prompts.pack import Pack
 from longctx.prompts.passages import BESIDE, beside, marks
@@ -39,9 +40,7 @@ def chat(
     chances: dict[str, float] = {}
     if least > 0:
         gate = fill("ask_before", beside=passages, question=question)
-        said = yield Question(pack, gate, choices=("Yes", "No"), turns=turns, label="answering")
-        assert isinstance(said, Answer)
-        chances[BEFORE] = said.probabilities["Yes"]
+        chances[BEFORE] = yield from chance_of_yes(pack, gate, "answering", turns)
         if chances[BEFORE] < least:
             return Result("chat", text=ABSENT, counts={"quotes_not_found": 0}, chances=chances)
     said = yield Question(

@@ -122,14 +122,12 @@ def _extract(
             raise CutShort(reason) from None
         data = _joined(data, _emptied(filled, form))
     # words of the schema itself are known, such as those to choose from
-    texts = [question, schema, *(pack.text for pack in packs)]
+    shown = [text for pack in packs for text in pack.unmarked]
+    texts = [question, schema, *shown]
     known = {word for one in texts for word in (*words(one), *_FIGURES.findall(one))}
     # each number as it is written
     numbers = {
-        number: one
-        for pack in packs
-        for one in _NUMBER.findall(pack.text)
-        for number in _readings(one)
+        number: one for text in shown for one in _NUMBER.findall(text) for number in _readings(one)
     }
     pieces, missing = list[Piece](), list[str]()
     for path, value, others in _values(data):

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from longctx.prompts.chance import chance_of_yes
 from longctx.prompts.join import JOIN_CHARACTERS, NO_DOCUMENTS
-from longctx.prompts.question import Citation, Question, Task
+from longctx.prompts.question import Citation, Task
 from longctx.prompts.template import fill
 
 # An answer with a lower chance is shown with a warning.
@@ -24,6 +25,4 @@ def look_again(
     if not quotes:
         return None
     text = fill("look_again", quotes=quotes[:JOIN_CHARACTERS], question=question, answer=answer)
-    said = yield Question(NO_DOCUMENTS, text, choices=("Yes", "No"), label=label)
-    assert said is not None
-    return said.probabilities["Yes"]
+    return (yield from chance_of_yes(NO_DOCUMENTS, text, label))

@@ -65,6 +65,18 @@ class Pack:
         """The Documents of which anything is shown, in order."""
         return tuple(part.document for part in self.parts)
 
+    @property
+    def unmarked(self) -> tuple[str, ...]:
+        """The names of the Documents and what is shown of each, without any marks."""
+        return tuple(
+            text
+            for part in self.parts
+            for text in (
+                part.document.name,
+                *(part.document.text[start:end] for start, end in part.ranges),
+            )
+        )
+
     def segment(self, start: int, end: int) -> Segment | None:
         """The stretch of a Document behind `text[start:end]`.
 

@@ -121,5 +121,6 @@ def missing(answer: str, question: str, packs: Sequence[Pack]) -> tuple[str, ...
     named = dict.fromkeys(match.group() for match in _NAMED.finditer(answer))
     if not named:
         return ()
-    known = {word for text in (question, *(pack.text for pack in packs)) for word in words(text)}
+    shown = (text for pack in packs for text in pack.unmarked)
+    known = {word for text in (question, *shown) for word in words(text)}
     return tuple(name for name in named if not known.issuperset(words(name)))

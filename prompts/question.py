@@ -66,7 +66,8 @@ class Citation:
 class Piece:
     """A finished part of a result: a finding, the summary of a chapter, a changed clause.
 
-    `label` is a word from the job's short fixed list (a severity, a kind of change).
+    `label` is a word from the job's short fixed list (a severity, a kind of change), `confidence`
+    the chance that it is right by its Citations, where the model was asked.
     """
 
     heading: str
@@ -80,9 +81,9 @@ class Piece:
 class Result:
     """All a job has to say: its pieces, a closing text, and the counts of what it did.
 
-    `chances` holds how likely the model holds it that the text has the answer, by when it was
-    asked; `missing` are names and numbers of the answer that the text does not have; `data` is the
-    answer to a question with a schema.
+    `chances` holds how likely the model holds it, by when it was asked, that the text has the
+    answer, or of the sources alone that the answer is right; `missing` are names and numbers of the
+    answer that the text does not have; `data` is the answer to a question with a schema.
     """
 
     job: str

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from longctx.ingest.document import Document, Span
 from longctx.ingest.suspicion_rules import CATEGORIES, SEVERITIES
+from longctx.prompts.chance import chance_of_yes
 from longctx.prompts.citation import locate
 from longctx.prompts.defect import Defect, defects
 from longctx.prompts.diff import ChangedFile, changed_files, place_in_new_file
@@ -24,7 +25,6 @@ LIST_TOKENS = 320
 GATE = 0.1
 # Below this chance of "Yes" to its own line a finding is held back.
 CONFIRM = 0.5
-_YES_NO = ("Yes", "No")
 _HOLDS = (
     "Read the code around that line. Is the claim true, and is it a real defect? Answer Yes or No."
 )
@@ -61,9 +61,7 @@ def opinions(pack: Pack, unit: Unit, max_tokens: int, counts: Counter[str]) -> T
     """The Findings of the model in one Unit that it stands by when asked again, worst first."""
     label = f"reviewing {unit.changed.name if unit.changed else unit.document.name}"
     asked = fill("review_gate", subject=unit.subject)
-    said = yield Question(pack, asked, choices=_YES_NO, label=label)
-    assert said is not None
-    if said.probabilities["Yes"] < GATE:
+    if (yield from chance_of_yes(pack, asked, label)) < GATE:
         counts["passed_as_clean"] += 1
         return []
     asked = fill("review_list", subject=unit.subject, limit=str(MAX_DEFECTS))
@@ -82,7 +80,7 @@ def opinions(pack: Pack, unit: Unit, max_tokens: int, counts: Counter[str]) -> T
             continue
         places.add(place)
         defect = replace(defect, quote=citation.quote)
-        chance = yield from _confirm(pack, unit, defect, label)
+        chance = yield from chance_of_yes(pack, _claim(unit, defect, _HOLDS), label)
         if chance < CONFIRM:
             counts["held_back_as_unsure"] += 1
             continue
@@ -137,13 +135,6 @@ def _whole_line(unit: Unit, quote: str) -> Span | None:
             return unit.document.span(start + indent, start + len(line.rstrip()))
         start += len(line)
     return None
-
-
-def _confirm(pack: Pack, unit: Unit, defect: Defect, label: str) -> Task[float]:
-    """The chance of "Yes" when the model is asked whether the finding holds."""
-    said = yield Question(pack, _claim(unit, defect, _HOLDS), choices=_YES_NO, label=label)
-    assert said is not None
-    return said.probabilities["Yes"]
 
 
 def _claim(unit: Unit, defect: Defect, question: str) -> str:

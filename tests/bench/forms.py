@@ -8,7 +8,6 @@ must; where the head has none only an open field is. A wrong value is warned of 
 is not in the text; and a right one is cited where a quote stands beside it.
 """
 
-import argparse
 import json
 import subprocess
 import sys
@@ -19,6 +18,7 @@ from datetime import date
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
+from arguments import parser_of  # noqa: E402
 from corpora import fetch  # noqa: E402
 from forms_asked import FIELDS, PAPERS  # noqa: E402
 
@@ -82,11 +82,7 @@ def score(payload: dict) -> dict:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("corpora", type=Path)
-    parser.add_argument("out", type=Path)
-    parser.add_argument("--model", required=True)
-    options = parser.parse_args()
+    options = parser_of(__doc__).parse_args()
     with tempfile.TemporaryDirectory() as folder:
         heads(options.corpora, Path(folder))
         began = time.monotonic()

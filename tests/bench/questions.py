@@ -88,20 +88,25 @@ def answered(
     job = ask([prompt], asked.question, max_tokens=MAX_TOKENS, gates=gates, least=least)
     result = drive(job, say, lambda piece: None)
     spans = [one.span for one in result.citations if one.span is not None]
-    told = " ".join(result.text.casefold().split())
     return {
         "text": asked.text,
         "question": asked.question,
         "answerable": bool(asked.accepted),
         "said": result.text,
         "absent": result.text == ABSENT,
-        "right": result.text != ABSENT and any(word.casefold() in told for word in asked.accepted),
+        "right": result.text != ABSENT and holds(result.text, asked.accepted),
         "cited": [str(span) for span in spans],
         "cited_right": where is not None and any(_near(span, where) for span in spans),
         "missing": list(result.missing),
         "chances": dict(result.chances),
         "seconds": round(time.monotonic() - began, 2),
     }
+
+
+def holds(said: str, accepted: Sequence[str]) -> bool:
+    """Whether an answer has one of the words that a right one has."""
+    told = " ".join(said.casefold().split())
+    return any(one.casefold() in told for one in accepted)
 
 
 def _near(span: Span, where: Span) -> bool:

@@ -90,3 +90,13 @@ def test_names_and_numbers_that_nobody_wrote_are_missing():
     assert missing(said, "Who founded it?", prompt) == ("Alan Turing", "1943")
     assert missing("Yes, Mr Roy may.", "May Mr Roy appeal?", prompt) == ()
     assert missing("within 30 days", "How long?", prompt) == ()
+
+
+def test_numbers_of_lines_and_marks_are_no_words_of_the_text() -> None:
+    text = "\n".join(f"The {word} crow sat there." for word in ["first", "next"] * 150)
+    document = Document("crows.txt", text, "prose", "crows")
+    for key in (bytes([number]) * 32 for number in range(20)):
+        made = pack([document], key=key, count=lambda text: len(text.split()))
+        assert 'lines="300"' in made.text
+        answer = "There are 300 of them, 100 in crows.txt and 21 there."
+        assert missing(answer, "How many?", [made]) == ("300", "100", "21")

@@ -67,6 +67,23 @@ def add_tokenizer(writer, directory, pre):
 
 
 @pytest.fixture(scope="session")
+def steps_of():
+    """A function that gives a list which grows by the size of every Step that an Engine reads."""
+
+    def sizes_of(engine):
+        sizes, read = [], engine.reader.read
+
+        def count(token_ids, on_part, *, dense):
+            sizes.append(len(token_ids))
+            return read(token_ids, on_part, dense=dense)
+
+        engine.reader.read = count
+        return sizes
+
+    return sizes_of
+
+
+@pytest.fixture(scope="session")
 def write_gguf():
     """A function that leaves the model of a Hugging Face directory in a GGUF file.
 

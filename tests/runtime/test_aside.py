@@ -4,7 +4,6 @@ import pytest
 import torch
 
 from longctx.kernels.flash import has_flash
-from longctx.runtime.engine import MOST_ASIDE
 from longctx.runtime.loading import load_engine
 from longctx.runtime.prefix_store import PrefixStore
 from longctx.runtime.sight import Sight
@@ -20,18 +19,6 @@ def ids_of(count, seed=0):
 
 DOCUMENTS, SHORT = ids_of(1_300), ids_of(90, seed=1)
 QUESTIONS = [DOCUMENTS + ids_of(20, seed=2), DOCUMENTS + ids_of(31, seed=3)]
-
-
-def counted(engine):
-    """Returns a list that grows by the size of every Step the engine reads."""
-    sizes, read = [], engine.reader.read
-
-    def count(token_ids, on_part, *, dense):
-        sizes.append(len(token_ids))
-        return read(token_ids, on_part, dense=dense)
-
-    engine.reader.read = count
-    return sizes
 
 
 def answered(engine, ids, max_tokens=12):
@@ -50,14 +37,14 @@ WAYS = {
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_the_long_text_is_not_read_again(tiny_model_dir, biased_model_dir, way):
+def test_the_long_text_is_not_read_again(tiny_model_dir, biased_model_dir, way, steps_of):
     if way == "kv8" and not has_flash():
         pytest.skip("this processor has no form of `flash`")
     directory = biased_model_dir() if way == "kv8" else tiny_model_dir("qwen2")
     prompts = [QUESTIONS[0], SHORT, QUESTIONS[1]]
     fresh = [answered(load_engine(directory, **WAYS[way]), ids) for ids in prompts]
     engine = load_engine(directory, **WAYS[way])
-    sizes = counted(engine)
+    sizes = steps_of(engine)
     assert [answered(engine, ids) for ids in prompts] == fresh
     short, again = sizes.index(len(SHORT)), sum(sizes[sizes.index(len(SHORT)) + 1 :])
     assert sum(sizes[:short]) == len(QUESTIONS[0])
@@ -65,25 +52,25 @@ def test_the_long_text_is_not_read_again(tiny_model_dir, biased_model_dir, way):
     assert 31 <= again <= 31 + engine._grid
 
 
-def test_choices_and_several_short_prompts_may_stand_between(tiny_model_dir):
+def test_choices_and_several_short_prompts_may_stand_between(tiny_model_dir, steps_of):
     directory = tiny_model_dir("qwen2")
     engine = load_engine(directory, numerics="float32")
     expected = [answered(engine, ids) for ids in QUESTIONS]
     other = ids_of(70, seed=4)
     chances = load_engine(directory, numerics="float32").choose(other, [[3], [5, 7]])
-    sizes = counted(engine)
+    sizes = steps_of(engine)
     assert answered(engine, SHORT)
     assert engine.choose(other, [[3], [5, 7]]) == pytest.approx(chances, abs=1e-6)
     assert answered(engine, QUESTIONS[0]) == expected[0]
     assert sizes == [90, 70, 20]
 
 
-def test_what_is_longer_than_what_was_put_aside_is_read_over_it(tiny_model_dir):
+def test_what_is_longer_than_what_was_put_aside_is_read_over_it(tiny_model_dir, steps_of):
     directory = tiny_model_dir("qwen2")
     engine = load_engine(directory, numerics="float32")
     expected = [answered(engine, ids) for ids in QUESTIONS]
     longer = ids_of(600, seed=5)
-    sizes = counted(engine)
+    sizes = steps_of(engine)
     assert answered(engine, SHORT)
     assert answered(engine, longer) == answered(load_engine(directory, numerics="float32"), longer)
     assert answered(engine, QUESTIONS[1]) == expected[1]
@@ -100,14 +87,14 @@ def test_answers_side_by_side_are_written_over_it(tiny_model_dir):
     assert answered(engine, QUESTIONS[1]) == expected[1]
 
 
-def test_with_a_store_it_is_brought_back_from_memory(tiny_model_dir, tmp_path):
+def test_with_a_store_it_is_brought_back_from_memory(tiny_model_dir, tmp_path, steps_of):
     directory = tiny_model_dir("qwen2")
     fresh = [answered(load_engine(directory, numerics="float32"), ids) for ids in QUESTIONS]
     store = PrefixStore(tmp_path / "prefixes")
     with load_engine(directory, numerics="float32", prefixes=store) as engine:
         assert answered(engine, QUESTIONS[0]) == fresh[0]
         assert answered(engine, SHORT)
-        sizes = counted(engine)
+        sizes = steps_of(engine)
         assert answered(engine, QUESTIONS[1]) == fresh[1]
         assert sum(sizes) < 31 + engine._grid
     with load_engine(directory, numerics="float32", prefixes=store) as engine:
@@ -115,9 +102,15 @@ def test_with_a_store_it_is_brought_back_from_memory(tiny_model_dir, tmp_path):
         assert answered(engine, QUESTIONS[1]) == fresh[1]
 
 
-def test_a_prompt_of_many_tokens_is_not_worth_a_copy(tiny_model_dir):
+@pytest.mark.parametrize(("most", "is_read_again"), [(101, True), (102, False)])
+def test_a_prompt_of_many_tokens_is_not_worth_a_copy(
+    tiny_model_dir, steps_of, monkeypatch, most, is_read_again
+):
+    # that of the short one and its answer: 90 tokens and 12
+    monkeypatch.setattr("longctx.runtime.engine.MOST_ASIDE", most)
     engine = load_engine(tiny_model_dir("qwen2"), numerics="float32")
     answered(engine, QUESTIONS[0])
-    answered(engine, ids_of(1_340, seed=6))
-    assert engine._aside is None
-    assert MOST_ASIDE < 32_768
+    sizes = steps_of(engine)
+    answered(engine, SHORT)
+    answered(engine, QUESTIONS[1])
+    assert sizes == ([90, 1_300, 31] if is_read_again else [90, 31])

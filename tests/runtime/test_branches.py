@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from longctx.kernels.flash import has_flash
+from longctx.kernels.flash import has_flash, has_tile_products
 from longctx.runtime.branches import Branches
 from longctx.runtime.grammar import Grammar
 from longctx.runtime.loading import load_engine
@@ -77,9 +77,11 @@ def check(directory, prompts, found, answers, **options):
     off = {"beside": 0.0, "alone": 0.0}
     for prompt, rows, answer in zip(prompts, found, answers, strict=True):
         expected = logits_of(alone, prompt, answer[: len(rows)])[1:]
-        # what rounding to 8 bits makes of rows that differ in their last bits
+        # what rounding to 8 bits makes of rows that differ in their last bits; where prompts are
+        # read in tiles one row of 1,600 is 0.054 apart
         apart = sorted(map(distance, rows, expected))
-        assert apart[len(apart) // 2] < 0.03 and apart[-1] < 0.06
+        assert apart[len(apart) // 2] < 0.03
+        assert apart[-1] < (0.06 if has_tile_products() else 0.05)
         true = logits_of(exact, prompt, answer[: len(rows)])[1:]
         off["beside"] += sum(map(distance, rows, true))
         off["alone"] += sum(map(distance, expected, true))

@@ -17,18 +17,6 @@ def ids_of(count, seed=0):
     return torch.randint(0, 512, (count,), generator=generator).tolist()
 
 
-def counting(engine: Engine) -> list[int]:
-    """Returns a list that grows by the size of every Step the engine reads."""
-    sizes, read = [], engine.reader.read
-
-    def count(token_ids, on_part, *, dense):
-        sizes.append(len(token_ids))
-        return read(token_ids, on_part, dense=dense)
-
-    engine.reader.read = count
-    return sizes
-
-
 @pytest.mark.parametrize("step_size", [1, 63, 500, 512, 600])
 def test_greedy_tokens_do_not_depend_on_the_step_size(directory, step_size):
     ids = ids_of(601)
@@ -38,24 +26,24 @@ def test_greedy_tokens_do_not_depend_on_the_step_size(directory, step_size):
     assert list(engine.generate(ids, max_tokens=32)) == expected
 
 
-def test_a_shared_prefix_is_read_once(directory):
+def test_a_shared_prefix_is_read_once(directory, steps_of):
     engine = load_engine(directory, numerics="float32")
     prefix, questions = ids_of(300), [ids_of(20, seed=1), ids_of(31, seed=2)]
     fresh = [
         list(load_engine(directory, numerics="float32").generate(prefix + q, max_tokens=16))
         for q in questions
     ]
-    sizes = counting(engine)
+    sizes = steps_of(engine)
     assert [list(engine.generate(prefix + q, max_tokens=16)) for q in questions] == fresh
     assert sizes[0] == 320
     assert max(sizes[1:]) == 31
 
 
-def test_asking_the_same_again_reads_only_the_end(directory):
+def test_asking_the_same_again_reads_only_the_end(directory, steps_of):
     engine = load_engine(directory, numerics="float32")
     ids = ids_of(200)
     first = list(engine.generate(ids, max_tokens=1))
-    sizes = counting(engine)
+    sizes = steps_of(engine)
     assert list(engine.generate(ids, max_tokens=1)) == first
     assert sizes == [1]
 
@@ -90,7 +78,7 @@ def test_choose_gives_the_probabilities_of_the_next_words(directory):
     )
 
 
-def test_an_interrupted_step_is_read_again(directory):
+def test_an_interrupted_step_is_read_again(directory, steps_of):
     engine = load_engine(directory, numerics="float32")
     engine.step_size = 64
     ids = ids_of(300)
@@ -102,7 +90,7 @@ def test_an_interrupted_step_is_read_again(directory):
 
     with pytest.raises(KeyboardInterrupt):
         list(engine.generate(ids, max_tokens=8, on_progress=interrupt))
-    sizes = counting(engine)
+    sizes = steps_of(engine)
     assert list(engine.generate(ids, max_tokens=8)) == expected
     assert sum(sizes) == 300 - 128
 
