@@ -51,23 +51,60 @@ class Unit:
         return f"{lines} of the file {span.name}, from `{self.opening}` on"
 
     @property
+    def label(self) -> str:
+        """What a user reads while it is asked."""
+        return f"reviewing {self.changed.name if self.changed else self.document.name}"
+
+    @property
     def opening(self) -> str:
         """Its first line that says something."""
         lines = self.document.text[self.start : self.end].splitlines()
         return next((line.strip() for line in lines if line.strip()), "")[:120]
 
 
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A Defect whose line stands in its Unit, and the chance of "Yes" when asked again with it."""
+
+    defect: Defect
+    citation: Citation
+    chance: float
+
+
 def opinions(pack: Pack, unit: Unit, max_tokens: int, counts: Counter[str]) -> Task[list[Finding]]:
     """The Findings of the model in one Unit that it stands by when asked again, worst first."""
-    label = f"reviewing {unit.changed.name if unit.changed else unit.document.name}"
-    asked = fill("review_gate", subject=unit.subject)
-    if (yield from chance_of_yes(pack, asked, label)) < GATE:
+    if (yield from chance_of_defects(pack, unit)) < GATE:
         counts["passed_as_clean"] += 1
         return []
-    asked = fill("review_list", subject=unit.subject, limit=str(MAX_DEFECTS))
-    said = yield Question(pack, asked, min(max_tokens, LIST_TOKENS), label=label)
-    assert said is not None
     found: list[tuple[float, Finding]] = []
+    for claim in (yield from claims(pack, unit, max_tokens, counts)):
+        if claim.chance < CONFIRM:
+            counts["held_back_as_unsure"] += 1
+            continue
+        defect = claim.defect
+        severity = defect.severity or (
+            yield from _kind(pack, unit, defect, "How bad is that?", SEVERITIES)
+        )
+        category = defect.category or (
+            yield from _kind(pack, unit, defect, "What kind of defect is it?", CATEGORIES)
+        )
+        defect = replace(defect, severity=severity, category=category)
+        found.append((claim.chance, _finding(unit, defect, claim.citation)))
+    found.sort(key=lambda pair: (SEVERITIES.index(pair[1].label), -pair[0]))
+    return [finding for _, finding in found]
+
+
+def chance_of_defects(pack: Pack, unit: Unit) -> Task[float]:
+    """The chance of "Yes" to the question whether the Unit holds a defect at all."""
+    return chance_of_yes(pack, fill("review_gate", subject=unit.subject), unit.label)
+
+
+def claims(pack: Pack, unit: Unit, max_tokens: int, counts: Counter[str]) -> Task[list[Claim]]:
+    """What the model lists of a Unit, each line but once and where it stands there."""
+    asked = fill("review_list", subject=unit.subject, limit=str(MAX_DEFECTS))
+    said = yield Question(pack, asked, min(max_tokens, LIST_TOKENS), label=unit.label)
+    assert said is not None
+    found: list[Claim] = []
     places: set[int] = set()
     for defect in defects(said.text)[:MAX_DEFECTS]:
         citation = _place(pack, unit, defect)
@@ -80,20 +117,9 @@ def opinions(pack: Pack, unit: Unit, max_tokens: int, counts: Counter[str]) -> T
             continue
         places.add(place)
         defect = replace(defect, quote=citation.quote)
-        chance = yield from chance_of_yes(pack, _claim(unit, defect, _HOLDS), label)
-        if chance < CONFIRM:
-            counts["held_back_as_unsure"] += 1
-            continue
-        severity = defect.severity or (
-            yield from _kind(pack, unit, defect, "How bad is that?", SEVERITIES, label)
-        )
-        category = defect.category or (
-            yield from _kind(pack, unit, defect, "What kind of defect is it?", CATEGORIES, label)
-        )
-        defect = replace(defect, severity=severity, category=category)
-        found.append((chance, _finding(unit, defect, citation)))
-    found.sort(key=lambda pair: (SEVERITIES.index(pair[1].label), -pair[0]))
-    return [finding for _, finding in found]
+        chance = yield from chance_of_yes(pack, _claim(unit, defect, _HOLDS), unit.label)
+        found.append(Claim(defect, citation, chance))
+    return found
 
 
 def units(part: Part) -> list[Unit]:
@@ -148,11 +174,11 @@ def _claim(unit: Unit, defect: Defect, question: str) -> str:
 
 
 def _kind(
-    pack: Pack, unit: Unit, defect: Defect, question: str, words: tuple[str, ...], label: str
+    pack: Pack, unit: Unit, defect: Defect, question: str, words: tuple[str, ...]
 ) -> Task[str]:
     """The likeliest of the words."""
     asked = _claim(unit, defect, f"{question} Answer with one word: {', '.join(words)}.")
-    said = yield Question(pack, asked, choices=words, label=label)
+    said = yield Question(pack, asked, choices=words, label=unit.label)
     assert said is not None
     return max(words, key=lambda word: said.probabilities[word])
 

@@ -2,10 +2,11 @@
 
 `python -P tests/bench/planted.py CACHE OUT.json` plants bench/planted_bugs.py into packages fetched
 from PyPI (one copy with all bugs of a package, one clean twin) and scores what code alone finds.
-`--model NAME` scores `longctx review --deep` with that model too, and beside it one question about
-the whole pack; `--once` that question alone, on the packages held out. A bug counts as found by a
-finding within ten lines of it; every finding in a clean twin counts as a false alarm, the true ones
-among them too.
+`--model NAME` scores instead one question about the whole pack, on the packages held out, with
+`--few` about the files of each that get bugs, which are a fifth of it. What is scored is added to
+OUT.json. A bug counts as found by a finding within ten lines of it; every finding in a clean twin
+counts as a false alarm, the true ones among them too. What a model finds file by file
+bench/opinions.py scores.
 """
 
 from __future__ import annotations
@@ -91,16 +92,6 @@ def by_code(files: Files) -> list[Place]:
     return [(one.span.name, one.span.first_line) for one in suspicions(documents).found]
 
 
-def by_review(model: str) -> Finder:
-    """Where `longctx review --deep` finds something."""
-
-    def find(files: Files) -> list[Place]:
-        found = _run(files, "review", ".", "--deep", "--model", model, "--format", "json")
-        return [(one["path"], one["first_line"]) for one in found["findings"]]
-
-    return find
-
-
 def by_one_question(model: str) -> Finder:
     """Where one question about the whole pack finds something."""
 
@@ -128,16 +119,18 @@ def _run(files: Files, *arguments: str) -> Any:
         return json.loads(done.stdout)
 
 
-def score(cache: Path, find: Finder, *, held_out: bool) -> dict[str, Any]:
-    """Recall and false alarms of a finder on one half of the packages."""
+def score(cache: Path, find: Finder, half: str, *, few: bool = False) -> dict[str, Any]:
+    """Recall and false alarms of a finder on one half of the packages, or few of their files."""
     kinds = {kind: [0, 0] for kind in KINDS}
     num_lines = num_false = num_extra = 0
     missed = []
     for package in PACKAGES:
-        if package.held_out != held_out:
+        if package.half != half:
             continue
         clean = fetch(cache, package)
         bugs = [bug for bug in BUGS if bug.package == package.name]
+        if few:
+            clean = {name: clean[name] for name in sorted({bug.path for bug in bugs})}
         changed, places = planted(clean, bugs)
         found, alarms = find(changed), find(clean)
         num_lines += sum(text.count("\n") for text in clean.values())
@@ -171,23 +164,19 @@ def main() -> None:
     parser.add_argument("cache", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--model")
-    parser.add_argument("--once", action="store_true", help="no review by the model")
+    parser.add_argument("--few", action="store_true", help="of the files that get bugs alone")
     options = parser.parse_args()
-    finders: dict[str, Finder] = {"code alone": by_code}
-    halves = ["held out"] if options.once else ["tuned on", "held out"]
-    if options.model and not options.once:
-        finders[f"review with {options.model}"] = by_review(options.model)
-    if options.model:
-        finders[f"one question with {options.model}"] = by_one_question(options.model)
-    results = {
-        name: {half: score(options.cache, find, held_out=half == "held out") for half in halves}
-        for name, find in finders.items()
-    }
+    cache, few = options.cache, options.few
+    halves = ["held out"] if options.model else ["tuned on", "held out"]
+    finder = by_one_question(options.model) if options.model else by_code
+    name = f"one question with {options.model}" if options.model else "code alone"
+    scored = {half: score(cache, finder, half, few=few) for half in halves}
+    results = json.loads(options.out.read_text()) if options.out.exists() else {}
+    results[f"{name}, few files" if few else name] = scored
     options.out.write_text(json.dumps(results, indent=2) + "\n")
-    for name, scored in results.items():
-        for half, one in scored.items():
-            rate = one["false_alarms_per_1000_lines"]
-            print(f"{name}, {half}: {one['found']} of {one['bugs']}, {rate} false per 1,000 lines")
+    for half, one in scored.items():
+        rate = one["false_alarms_per_1000_lines"]
+        print(f"{name}, {half}: {one['found']} of {one['bugs']}, {rate} false per 1,000 lines")
 
 
 if __name__ == "__main__":

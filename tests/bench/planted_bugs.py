@@ -36,18 +36,18 @@ class Package(NamedTuple):
     name: str
     version: str
     folder: str
-    held_out: bool
+    half: str
 
 
 PACKAGES = (
-    Package("requests", "2.31.0", "requests", False),
-    Package("click", "8.1.7", "click", False),
-    Package("flask", "2.3.1", "flask", False),
-    Package("jinja2", "3.1.3", "jinja2", False),
-    Package("urllib3", "2.1.0", "urllib3", True),
-    Package("httpx", "0.26.0", "httpx", True),
-    Package("tornado", "6.4", "tornado", True),
-    Package("sqlparse", "0.4.4", "sqlparse", True),
+    Package("requests", "2.31.0", "requests", "tuned on"),
+    Package("click", "8.1.7", "click", "tuned on"),
+    Package("flask", "2.3.1", "flask", "tuned on"),
+    Package("jinja2", "3.1.3", "jinja2", "tuned on"),
+    Package("urllib3", "2.1.0", "urllib3", "held out"),
+    Package("httpx", "0.26.0", "httpx", "held out"),
+    Package("tornado", "6.4", "tornado", "held out"),
+    Package("sqlparse", "0.4.4", "sqlparse", "held out"),
 )
 
 BUGS = (
