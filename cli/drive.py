@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from longctx.prompts.question import Answer, Heard, Job, Piece, Question, Result
+from longctx.prompts.question import (
+    Answer,
+    Correction,
+    Heard,
+    Job,
+    Piece,
+    Proofreading,
+    Question,
+    Result,
+)
 
 
 def drive(
@@ -13,6 +22,7 @@ def drive(
     show: Callable[[Piece], None],
     *,
     ask_each: Callable[[Sequence[Question]], Sequence[Answer]] | None = None,
+    proofread: Callable[[Proofreading], Sequence[Correction]] | None = None,
 ) -> Result:
     """The job's Result, after every Question was asked and every Piece was shown.
 
@@ -30,6 +40,9 @@ def drive(
             reply = ask(said)
         elif isinstance(said, tuple):
             reply = ask_each(said) if ask_each else [ask(one) for one in said]
+        elif isinstance(said, Proofreading):
+            assert proofread is not None, "nobody to proofread"
+            reply = proofread(said)
         else:
             show(said)
             reply = None

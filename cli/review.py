@@ -35,7 +35,8 @@ def review(
         bool | None,
         typer.Option(
             "--deep/--no-deep",
-            help="Ask the model for defects of its own, file by file; a large one is always asked.",
+            help="Let the model read every function for what it would have written otherwise; "
+            "a large one is always asked for defects of its own.",
             show_default=False,
         ),
     ] = None,
@@ -63,8 +64,9 @@ def review(
     """List the defects of every file, each with its line.
 
     What can be computed from the code is computed and shown with the line that proves it; then the
-    model, if there is one, says what it means. --deep also asks the model for defects of its own,
-    marked as its opinion. Of a diff (--diff, or piped in) what touches an added line is shown,
+    model, if there is one, says what it means. --deep also lets the model read every function for
+    what it would have written otherwise; a large model is asked for defects of its own, too. Both
+    are marked as its opinion. Of a diff (--diff, or piped in) what touches an added line is shown,
     where the new files are here; where none is, the model is asked. --focus security, correctness,
     refactor or performance keeps what belongs to it. A comment `longctx: ignore[kind]` suppresses
     a finding on its line.
@@ -95,13 +97,14 @@ def review(
         changes = find_changes(gathered.documents, paths, sources)
         for name in changes.unknown:
             run.screen.note(f"{name} is not here as the diff has it: nothing is computed of it")
-        if deep is None and changes.unknown and not changes.known:
-            deep = True
-        if deep is None or explain:
-            large = _is_large(run, named=model.model is not None)
+        large = None
+        if explain or deep is not False:
+            large = _is_large(run, named=bool(deep) or model.model is not None)
             explain = explain and large is not None
-            deep = bool(large) if deep is None else deep
-        if deep:
+        # where nothing can be computed the model is asked, whichever it is
+        unknown = changes.unknown and (deep or not changes.known)
+        asks = deep is not False and bool(large or unknown)
+        if asks:
             packs = run.packs(gathered, question_tokens=500 + tokens, splits=True)
         else:
             packs = make_packs(
@@ -113,19 +116,26 @@ def review(
                 splits=False,
             )
             run.report.packs = packs
-            if explain:
-                run.take_whole(gathered.documents, question_tokens=2_000 + tokens)
+            if explain or deep:
+                room = 2_000 + tokens
+                if deep:
+                    from longctx.runtime.proofreading import MOST_READ
+
+                    files = [*gathered.documents, *(one.file for one in changes.known)]
+                    room += min(MOST_READ, max(run.model.count(one.text) for one in files))
+                run.take_whole(gathered.documents, question_tokens=room)
         asked = job(
             packs,
             changes=changes.known,
-            deep=deep,
+            deep=asks,
+            proofread=bool(deep),
             explain=explain,
             focus=words,
             known=known,
             ignored=ignored,
             max_tokens=tokens,
         )
-        if deep or explain:
+        if asks or deep or explain:
             result = run.finish(asked)
         else:
             result = drive(asked, _no_question, run.report.show)

@@ -226,7 +226,13 @@ class Run:
         session = self.session(self.report.stream, self.report.end_stream)
         self.report.usage = session.usage
         try:
-            result = drive(job, session.ask, self.report.show, ask_each=session.ask_each)
+            result = drive(
+                job,
+                session.ask,
+                self.report.show,
+                ask_each=session.ask_each,
+                proofread=session.proofread,
+            )
         finally:
             self.progress.pause()
             session.close()

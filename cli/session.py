@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from longctx.cli.model import Model
@@ -13,7 +15,7 @@ from longctx.cli.progress import Progress, duration
 from longctx.cli.screen import Screen
 from longctx.cli.speed import Reading
 from longctx.cli.stop import looped, said_once, until_loop, until_stop
-from longctx.prompts.question import Answer, Question
+from longctx.prompts.question import Answer, Correction, Proofreading, Question
 
 if TYPE_CHECKING:
     from longctx.runtime.chat import Prompt
@@ -102,6 +104,34 @@ class Session:
             self.usage.tokens_foreseen += self.engine.num_foreseen - foreseen
         return [answers[question] for question in questions]
 
+    def proofread(self, asked: Proofreading) -> list[Correction]:
+        """What the model would have written otherwise; nothing of a text that it reads altered."""
+        from longctx.runtime.proofreading import proofread
+
+        ids = self.model.encode(asked.text)
+        starts = self.model.tokenizer.starts(asked.text, ids)
+        if starts is None:
+            self.screen.detail(f"{asked.label}: the tokenizer alters this text, it is left out")
+            return []
+        edits = proofread(
+            self.engine.lend(), ids, _least(asked, starts), partial(self._proofreading, asked)
+        )
+        ends = [*starts, len(asked.text)]
+        return [
+            Correction(
+                ends[one.start],
+                ends[one.end],
+                self.model.tokenizer.decode(one.token_ids),
+                one.here,
+                one.after,
+            )
+            for one in edits
+        ]
+
+    def _proofreading(self, asked: Proofreading, done: int, total: int) -> None:
+        self.check()
+        self.progress.update(asked.label, done, total, "tokens")
+
     def recall(self) -> Recall | None:
         """The recall of the run so far; None where nothing was checked."""
         meter = self.engine.meter
@@ -154,6 +184,18 @@ class Session:
             self.usage.answers_looped += 1
             text = said_once(text)
         return Answer(text=text, finished=finished)
+
+
+def _least(asked: Proofreading, starts: Sequence[int]) -> list[float]:
+    """How surprising each token must be: as the place says that its first visible sign is in."""
+    least = [math.inf] * (len(asked.text) + 1)
+    for start, end, surprise in asked.places:
+        least[start:end] = [surprise] * (end - start)
+    found = []
+    for start, end in pairwise([*starts, len(asked.text)]):
+        said = asked.text[start:end]
+        found.append(math.inf if said.isspace() else least[end - len(said.lstrip())])
+    return found
 
 
 def _start(question: Question, prompt: Prompt) -> int:

@@ -1,4 +1,4 @@
-"""What a job and its driver say to each other: Question, Turn, Answer, Piece, Result."""
+"""What a job and its driver say to each other: Question, Answer, Proofreading, Piece, Result."""
 
 from __future__ import annotations
 
@@ -47,6 +47,33 @@ class Answer:
     text: str = ""
     probabilities: Mapping[str, float] = field(default_factory=dict)
     finished: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Proofreading:
+    """Asks where in a text the model would have written something else.
+
+    Only at the `places`: each a start, an end, and how surprising its first token must be, in nats.
+    """
+
+    text: str
+    places: tuple[tuple[int, int, float], ...]
+    label: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Correction:
+    """What the model would have written of a text from `start` to `end`.
+
+    `here` is how much likelier, in nats, that is to it than what stands there, `after` how much
+    likelier what follows is then.
+    """
+
+    start: int
+    end: int
+    text: str
+    here: float
+    after: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +128,11 @@ T = TypeVar("T")
 Task = Generator[Question | Piece, Answer | None, T]
 """A part of a job: it yields Questions (and is sent Answers) and Pieces (and is sent None)."""
 
-Said = Question | tuple[Question, ...] | Piece
-Heard = Answer | Sequence[Answer] | None
+Said = Question | tuple[Question, ...] | Proofreading | Piece
+Heard = Answer | Sequence[Answer] | Sequence[Correction] | None
 
 Job = Generator[Said, Heard, Result]
-"""A job is a Task that may also yield several Questions of which none waits for another."""
+"""A job is a Task that may also yield several Questions of which none waits for another.
+
+It may yield Proofreadings too, and is sent their Corrections.
+"""

@@ -22,7 +22,8 @@ from longctx.prompts.finding import (
 )
 from longctx.prompts.join import NO_DOCUMENTS
 from longctx.prompts.pack import Pack
-from longctx.prompts.question import Job, Piece, Question, Result, Task
+from longctx.prompts.proofread import proofreading, unlikely_findings
+from longctx.prompts.question import Correction, Job, Piece, Question, Result, Task
 from longctx.prompts.reply import unmarked
 from longctx.prompts.review_change import Change, touching
 from longctx.prompts.review_opinion import opinions, units
@@ -41,6 +42,7 @@ def review(
     *,
     changes: Collection[Change] = (),
     deep: bool = False,
+    proofread: bool = False,
     explain: bool = False,
     focus: Collection[str] = _NO_WORDS,
     known: Collection[str] = _NO_WORDS,
@@ -50,8 +52,9 @@ def review(
     """The Findings of all Documents, worst first, those of code before those of the model.
 
     Code computes what it can of all Documents at once, and all of that is shown before the model is
-    asked anything. With `explain` the model then says in a sentence what each means, with `deep` it
-    is asked for defects of its own, stretch by stretch. Of a diff what is computed comes from its
+    asked anything. With `explain` the model then says in a sentence what each means, with
+    `proofread` it reads every function for what it would have written otherwise, with `deep` it is
+    asked for defects of its own, stretch by stretch. Of a diff what is computed comes from its
     `changes`. `focus` takes words of FOCUS, `known` the fingerprints of what is not shown again,
     `ignored` the lines of an ignore file.
     """
@@ -82,6 +85,20 @@ def review(
             return worded
 
         yield from together(remarks, remarked)
+    if proofread:
+        counts["files_proofread"] = counts["unlikely_findings"] = 0
+        for document in documents.values():
+            asked_of = proofreading(document, lines[document.name])
+            if asked_of is None:
+                continue
+            told = yield asked_of
+            assert isinstance(told, Sequence)
+            corrections = [one for one in told if isinstance(one, Correction)]
+            kept = sifter.sifted(unlikely_findings(document, corrections))
+            counts["files_proofread"] += 1
+            counts["unlikely_findings"] += _num_shown(kept)
+            pieces.extend(kept)
+            yield from kept
     if deep:
         counts["stretches_asked"] = 0
         said: list[Finding] = []

@@ -84,6 +84,12 @@ class Engine:
         """What was checked of sparse attention; None where the reader checks nothing."""
         return self.reader.meter
 
+    def lend(self) -> Reader:
+        """Returns the Reader, which forgets what it has read, for another use than answers."""
+        self._aside = None
+        self._forget(0)
+        return self.reader
+
     def num_stored(self, token_ids: Sequence[int], question_start: int) -> int:
         """Returns how many tokens before the question an earlier run has stored."""
         if self.keeper is None:

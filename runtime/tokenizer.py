@@ -115,6 +115,24 @@ class Tokenizer:
         if rest := self.decode([*said, *pending])[len(self.decode(said)) :]:
             yield rest
 
+    def starts(self, text: str, ids: Sequence[int]) -> list[int] | None:
+        """Where in `text` each of its token ids begins; None if they do not say it as it stands.
+
+        Tokens that only together make a character begin with it.
+        """
+        starts: list[int] = []
+        pending: list[int] = []
+        at = 0
+        for token_id in ids:
+            pending.append(token_id)
+            starts.append(at)
+            if not (said := self.decode(pending)).endswith(_INCOMPLETE):
+                if not text.startswith(said, at):
+                    return None
+                at += len(said)
+                pending = []
+        return starts if at == len(text) else None
+
     def special(self, token: str) -> int | None:
         """The id of a special or added token, None if there is none of that name."""
         return self.specials.ids.get(token)

@@ -22,11 +22,14 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 from questions_asked import ASKED, TEXTS, Asked, Text  # noqa: E402
+from sessions import opened  # noqa: E402
 
 from longctx.cli.drive import drive  # noqa: E402
+from longctx.cli.settings import read_settings  # noqa: E402
 from longctx.ingest.document import Document, Source, Span  # noqa: E402
 from longctx.ingest.read import read  # noqa: E402
 from longctx.prompts.ask import ABSENT, AFTER, BEFORE, SOURCES, ask  # noqa: E402
+from longctx.prompts.boundary import load_key  # noqa: E402
 from longctx.prompts.look_again import SURE  # noqa: E402
 from longctx.prompts.pack import Pack, pack  # noqa: E402
 from longctx.prompts.question import Answer, Question  # noqa: E402
@@ -278,28 +281,13 @@ def real(
     name: str, found: Sequence[Document]
 ) -> Iterator[tuple[Pack, Callable[[Question], Answer]]]:
     """The Pack of the Documents and the installed model, loaded once for all its questions."""
-    from longctx.cli.model import open_model, open_prefixes
-    from longctx.cli.options import ModelOptions
-    from longctx.cli.progress import open_progress
-    from longctx.cli.screen import Screen
-    from longctx.cli.session import Session
-    from longctx.cli.settings import read_settings
-    from longctx.prompts.boundary import load_key
-
-    settings, options = read_settings(), ModelOptions(model=name)
-    screen = Screen(settings)
-    progress = open_progress(screen)
-    model = open_model(settings.root, name, options, None, progress)
-    model.prefixes, model.label = open_prefixes(settings, options), f"questions {found[0].name}"
-    prompt = pack(found, key=load_key(settings.root / "key"), count=model.count)
-    # room for the question, an answer and the answer again in the question that follows it
-    room = min(model.window, prompt.num_tokens + model.overhead + 4 * MAX_TOKENS + 1_024)
-    session = Session(model, room, screen, progress, lambda words: None, lambda: None)
-    try:
+    with opened(name, f"questions {found[0].name}") as session:
+        model = session.model
+        prompt = pack(found, key=load_key(read_settings().root / "key"), count=model.count)
+        # room for the question, an answer and the answer again in the question that follows it
+        room = prompt.num_tokens + model.overhead + 4 * MAX_TOKENS + 1_024
+        session.room = min(model.window, room)
         yield prompt, session.ask
-    finally:
-        progress.pause()
-        session.close()
 
 
 def main() -> None:

@@ -2,10 +2,10 @@
 
 Run: python -P tests/bench/valid.py CORPORA OUT.json --model NAME [--runs 200] [--seed 0]
 
-Each run reviews a file to which two defects were added, with the model's explanations and its own
-opinion (`--deep`), at a temperature up to 2, where a small model writes nonsense, and writes JSON,
-SARIF and Markdown at once. JSON and SARIF are
-held against their schemas, every quote against the file, and the exit code against what it means.
+Each run reviews a file to which two defects were added, with the model's explanations and what it
+finds unlikely (`--deep`; of a large model its own opinion too), at a temperature up to 2, where a
+small model writes nonsense, and writes JSON, SARIF and Markdown at once. JSON and SARIF are held
+against their schemas, every quote against the file, and the exit code against what it means.
 """
 
 import argparse

@@ -74,6 +74,19 @@ class ScriptedModel(Model):
     num_foreseen = 0
     is_large = False
 
+    @property
+    def tokenizer(self) -> "ScriptedModel":
+        return self
+
+    def starts(self, text: str, ids: Sequence[int]) -> list[int]:
+        return list(range(len(text)))
+
+    def decode(self, ids: Sequence[int]) -> str:
+        return "".join(map(chr, ids))
+
+    def lend(self) -> "ScriptedModel":
+        return self
+
     def grammar(self, schema: str) -> str:
         return schema
 

@@ -63,11 +63,15 @@ def test_the_second_question_reads_the_documents_no_more(run, tiny, tmp_path):
     assert found["usage"]["tokens_read"] < 2 * found["documents"][0]["num_tokens"]
 
 
-def test_choices_and_the_plan_work_with_real_weights(run, tiny, tmp_path):
-    (tmp_path / "work" / "b.py").write_text("x = 1 / 0\n")
-    code, out, err = run(
-        "review", "b.py", "--deep", "--model", tiny, "--max-tokens", "8", "--threads", "1"
-    )
+def test_choices_proofreading_and_the_plan_work_with_real_weights(run, tiny, tmp_path, monkeypatch):
+    (tmp_path / "work" / "b.py").write_text("def f(a):\n    return a / 0\n")
+    argv = ["review", "b.py", "--model", tiny, "--max-tokens", "8", "--threads", "1"]
+    code, out, err = run(*argv, "--deep")
+    assert code == 0, err
+    assert "files proofread 1" in out
+    assert "stretches asked" not in out
+    monkeypatch.setattr("longctx.cli.model.LARGE_BYTES", 0)
+    code, out, err = run(*argv)
     assert code == 0, err
     assert "stretches asked 1" in out
     code, out, err = run("plan", "b.py", "--model", tiny)

@@ -6,6 +6,7 @@ import jsonschema
 import pytest
 
 from longctx.prompts.together import WIDTH
+from longctx.runtime.proofreading import Edit
 
 ROOT = Path(__file__).parents[2]
 SCHEMA = json.loads((ROOT / "cli/review.schema.json").read_text())
@@ -76,6 +77,12 @@ def mean(model, tmp_path):
     return model
 
 
+@pytest.fixture
+def large(mean):
+    mean.is_large = True
+    return mean
+
+
 def valid(text):
     found = json.loads(text)
     jsonschema.validate(found, SCHEMA)
@@ -96,6 +103,60 @@ def test_a_model_says_what_findings_mean_and_a_large_one_is_asked_for_its_own(ru
     mean.is_large = True
     assert OPINION in run("review", ".").out
     assert run("review", ".", "--no-deep", "--no-explain").out.startswith(TEXT.rsplit("(", 1)[0])
+
+
+UNLIKELY = """\
+medium  mean.py:3: `total` where `items` is expected (bug, the model's opinion)
+    3 |     return total / len(items)
+    To the model what follows is 148 times as likely with that.
+    Fix: `return items / len(items)`, if that is meant.
+
+"""
+
+
+@pytest.fixture
+def rewritten(monkeypatch):
+    """Has the model write `items` for the last `total`; gives what it was asked about."""
+    asked = []
+
+    def proofread(reader, ids, least, on_progress):
+        text = "".join(map(chr, ids))
+        asked.append("".join(sign for sign, one in zip(text, least, strict=True) if one < 9))
+        on_progress(len(ids), len(ids))
+        start = text.rfind(" total")
+        found = [Edit(start, start + 6, tuple(map(ord, " items")), 9.0, 5.0)]
+        return found if start >= 0 else []
+
+    monkeypatch.setattr("longctx.runtime.proofreading.proofread", proofread)
+    return asked
+
+
+def test_deep_reads_every_function_for_what_is_unlikely(run, mean, rewritten):
+    code, out, _ = run("review", ".", "--deep")
+    assert code == 0
+    assert out.startswith(UNLIKELY)
+    assert "files proofread 1, unlikely findings 1" in out
+    assert rewritten == ["total=sum(items)returntotal/len(items)"]
+    # a small one is not asked for defects of its own
+    assert "Division" not in out
+    assert run("review", ".", "--deep", "--fail-on", "medium").code == 1
+    found = valid(run("review", ".", "--deep", "--format", "json").out)["findings"]
+    assert [(one["kind"], one["source"]) for one in found] == [("unlikely", "model")]
+    mean.is_large = True
+    out = run("review", ".", "--deep").out
+    assert out.startswith(UNLIKELY + OPINION)
+
+
+def test_without_deep_nothing_is_proofread(run, mean, rewritten):
+    assert "expected" not in run("review", ".").out
+    assert "expected" not in run("review", ".", "--no-deep").out
+    assert rewritten == []
+
+
+def test_a_finding_of_proofreading_can_be_silenced(run, mean, rewritten, tmp_path):
+    path = tmp_path / "work" / "mean.py"
+    path.write_text(path.read_text().replace("items)\n", "items)  # longctx: ignore[unlikely]\n"))
+    assert "[suppressed by a comment]" in run("review", ".", "--deep").out
 
 
 def test_a_model_that_is_named_must_be_there(run, code):
@@ -176,8 +237,8 @@ def test_an_ignore_file(run, code):
     assert "(resource, no-timeout) [suppressed by a file]\n" in out
 
 
-def test_the_model_is_asked_when_told_to_and_marked(run, mean):
-    code, out, err = run("review", ".", "--deep")
+def test_a_large_model_is_asked_and_marked(run, large):
+    code, out, err = run("review", ".")
     assert code == 0
     assert out == OPINION + (
         "(files 1, files computed 1, computed findings 0, stretches asked 1, "
@@ -186,11 +247,11 @@ def test_the_model_is_asked_when_told_to_and_marked(run, mean):
     assert err == "loading the model\nreviewing mean.py\n"
 
 
-def test_a_gate_that_says_no_asks_no_further(run, mean):
-    mean.yes = 0.01
-    out = run("review", ".", "--deep").out
+def test_a_gate_that_says_no_asks_no_further(run, large):
+    large.yes = 0.01
+    out = run("review", ".").out
     assert "stretches asked 1, passed as clean 1, model findings 0" in out
-    assert len(mean.questions) == 1
+    assert len(large.questions) == 1
 
 
 def test_a_remark_of_the_model_stands_apart(run, code, model):
@@ -323,17 +384,17 @@ def test_a_diff_reads_nothing_outside_the_repository(run, change, tmp_path):
         assert "is not here as the diff has it" in outcome.err
 
 
-def test_what_does_not_fit_is_read_in_parts_by_itself(run, mean, tmp_path):
+def test_what_does_not_fit_is_read_in_parts_by_itself(run, large, tmp_path):
     for number in range(4):
         (tmp_path / "work" / f"part{number}.py").write_text("value = 1\n" * 180)
-    mean.yes = 0.0
-    code, out, err = run("review", ".", "--deep", "--window", "1800", "--max-tokens", "50")
+    large.yes = 0.0
+    code, out, err = run("review", ".", "--window", "1800", "--max-tokens", "50")
     assert code == 0
     assert "read in" in err
     assert "stretches asked 5" in out
 
 
-def test_ctrl_c_keeps_the_findings_so_far_and_valid_documents(run, mean, tmp_path):
+def test_ctrl_c_keeps_the_findings_so_far_and_valid_documents(run, large, tmp_path):
     (tmp_path / "work" / "zebra.py").write_text(CODE)
     # as many as are asked at once, so that one is done with before the last is asked
     for number in range(WIDTH - 1):
@@ -344,8 +405,8 @@ def test_ctrl_c_keeps_the_findings_so_far_and_valid_documents(run, mean, tmp_pat
             raise KeyboardInterrupt
         return LISTED
 
-    mean.say = say
-    code, out, err = run("review", ".", "--deep", "--no-explain", "--json-output", "../a.json")
+    large.say = say
+    code, out, err = run("review", ".", "--no-explain", "--json-output", "../a.json")
     assert code == 130
     assert out == TEXT.rsplit("(", 1)[0].replace("a.py", "zebra.py") + OPINION
     assert err.endswith("longctx: stopped\n")

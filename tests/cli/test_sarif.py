@@ -86,9 +86,10 @@ def documents(produce, model):
     yield produce(CODE)
     yield produce("x = 1\n")
     model.say = lambda question: "high | bug | T | x = 1 + 2 + 3 + 4 | w | f"
-    yield produce("x = 1 + 2 + 3 + 4\n", "--deep", "--no-explain")
+    model.is_large = True
+    yield produce("x = 1 + 2 + 3 + 4\n", "--no-explain")
     model.say = stop
-    yield produce(CODE, "--deep", "--no-explain")
+    yield produce(CODE, "--no-explain")
 
 
 def test_documents_of_all_ends_keep_to_the_core(produce, model):

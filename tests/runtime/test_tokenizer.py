@@ -55,6 +55,22 @@ def test_count_is_the_number_of_ids(tokenizer):
     assert tokenizer.count("hello, world") == len(tokenizer.encode("hello, world"))
 
 
+@pytest.mark.parametrize("text", ["a", "def f(x):\n\treturn x", "naïve 中文 🙂🙂\u200d x\r\n"])
+def test_each_token_begins_where_the_text_has_it(tokenizer, text):
+    ids = tokenizer.encode(text)
+    starts = tokenizer.starts(text, ids)
+    assert len(starts) == len(ids)
+    assert starts == sorted(starts)
+    for start, end, whole in zip(starts, [*starts[1:], len(text)], ids, strict=True):
+        said = tokenizer.decode([whole])
+        assert said == text[start:end] or not said.isascii()
+
+
+def test_text_that_a_tokenizer_alters_has_no_starts(tokenizer):
+    assert tokenizer.starts("e\u0301", tokenizer.encode("\u00e9")) is None
+    assert tokenizer.starts("ab", tokenizer.encode("a")) is None
+
+
 @pytest.mark.parametrize(
     ("text", "read"),
     [
