@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -108,20 +108,25 @@ class Session:
         """What the model would have written otherwise; nothing of a text that it reads altered."""
         from longctx.runtime.proofreading import proofread
 
+        tokenizer = self.model.tokenizer
         ids = self.model.encode(asked.text)
-        starts = self.model.tokenizer.starts(asked.text, ids)
+        starts = tokenizer.starts(asked.text, ids)
         if starts is None:
             self.screen.detail(f"{asked.label}: the tokenizer alters this text, it is left out")
             return []
         edits = proofread(
-            self.engine.lend(), ids, _least(asked, starts), partial(self._proofreading, asked)
+            self.engine.lend(),
+            ids,
+            _least(asked, starts),
+            cache(lambda token_id: "\n" in tokenizer.decode([token_id])),
+            partial(self._proofreading, asked),
         )
         ends = [*starts, len(asked.text)]
         return [
             Correction(
                 ends[one.start],
                 ends[one.end],
-                self.model.tokenizer.decode(one.token_ids),
+                tokenizer.decode(one.token_ids),
                 one.here,
                 one.after,
             )

@@ -14,8 +14,21 @@ if TYPE_CHECKING:
 # Words in the kind of a node that make it a function; its `body` is what it does.
 _FUNCTIONS = ("function", "method", "constructor", "closure", "lambda", "func_literal")
 # Words in the kind of a node that make it no code that is run as it stands.
-_NO_CODE = ("comment", "string", "char_literal", "regex", "heredoc", "type", "parameter", "import")
-_NO_CODE += ("decorator", "attribute_item", "annotation", "use_declaration", "template")
+_NO_CODE = (
+    "comment",
+    "string",
+    "template",
+    "char_literal",
+    "regex",
+    "heredoc",
+    "type",
+    "parameter",
+    "import",
+    "use_declaration",
+    "decorator",
+    "annotation",
+    "attribute_item",
+)
 
 
 def body_code(document: Document) -> list[tuple[int, int]]:

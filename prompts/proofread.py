@@ -20,19 +20,19 @@ from longctx.prompts.question import Citation, Correction, Proofreading
 SURPRISE = 4.0
 IN_CONDITION = 1.0
 # What follows must be this much likelier, in nats, for a correction to be shown.
-AFTER = 3.0
+AFTER = 2.0
 # What would stand there must be so much likelier itself, unless all that it does is to decide a
 # condition or to keep a result.
 LIKELIER = 3.0
 # From here on its severity is medium.
-CLEARLY = 5.0
+CLEARLY = 4.0
 _WORD = re.compile(r"\w+")
 _ASSIGNMENT = re.compile(r"\s*[\w.]+ :?=")
 _LOGIC = frozenset("if elif while not is in and or ! == != < > <= >= && || === !== unless".split())
 _DECIDING = _LOGIC | {"True", "False", "true", "false", "None"}
 
 
-def proofreading(document: Document, lines: Container[int]) -> Proofreading | None:
+def proofreading(document: Document, lines: Container[int], label: str = "") -> Proofreading | None:
     """What is asked of the lines of a Document; None where no function of its own has one."""
     places: list[tuple[int, int, float]] = []
     line, at, last = 1, 0, ""
@@ -43,7 +43,7 @@ def proofreading(document: Document, lines: Container[int]) -> Proofreading | No
             decides = said in _LOGIC or last in _LOGIC
             places.append((start, end, IN_CONDITION if decides else SURPRISE))
         last = said
-    label = f"proofreading {document.name}"
+    label = f"proofreading {document.name}{label}"
     return Proofreading(document.text, tuple(places), label) if places else None
 
 

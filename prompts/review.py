@@ -87,8 +87,9 @@ def review(
         yield from together(remarks, remarked)
     if proofread:
         counts["files_proofread"] = counts["unlikely_findings"] = 0
-        for document in documents.values():
-            asked_of = proofreading(document, lines[document.name])
+        for number, document in enumerate(documents.values(), 1):
+            count = f" ({number} of {len(documents)})" if len(documents) > 1 else ""
+            asked_of = proofreading(document, lines[document.name], count)
             if asked_of is None:
                 continue
             told = yield asked_of

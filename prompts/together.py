@@ -59,4 +59,5 @@ def together(
             answers = yield tuple(question for _, (_, question) in going)
             assert isinstance(answers, Sequence)
             for (place, (task, _)), answer in zip(going, answers, strict=True):
+                assert isinstance(answer, Answer)
                 go_on(place, task, answer)

@@ -50,13 +50,14 @@ def proofread(
     reader: Reader,
     token_ids: Sequence[int],
     least: Sequence[float],
+    breaks: Callable[[int], bool] = lambda token_id: False,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[Edit]:
     """Returns the Edits of `token_ids`, in their order.
 
     One is looked for where the likeliest rival of a token is by the `least` of that place likelier,
-    in nats, than the token. The reader has room for SLACK and some tokens; afterwards nothing of
-    use is in its memory.
+    in nats, than the token. No token that `breaks` lines is written or replaced. The reader has
+    room for SLACK and some tokens; afterwards nothing of use is in its memory.
     """
     total, done = len(token_ids), 0
     size = min(MOST_READ, reader.capacity - SLACK)
@@ -72,7 +73,7 @@ def proofread(
         def tell(share: float, first: int = done, count: int = last - done) -> None:
             on_progress(first + int(share * count), total)
 
-        for edit in _stretch(reader, token_ids[start:end], wanted, tell):
+        for edit in _stretch(reader, token_ids[start:end], wanted, breaks, tell):
             found.append(replace(edit, start=start + edit.start, end=start + edit.end))
         done = last
     return found
@@ -82,6 +83,7 @@ def _stretch(
     reader: Reader,
     token_ids: Sequence[int],
     least: Sequence[float],
+    breaks: Callable[[int], bool],
     tell: Callable[[float], None],
 ) -> list[Edit]:
     """The Edits of one stretch, which is read from nothing."""
@@ -101,45 +103,54 @@ def _stretch(
         rival, likelier = int(known.rival_ids[place - 1]), float(known.rivals[place - 1])
         surprise = likelier - float(known.actual[place - 1])
         if surprise > 0 and surprise >= least[place]:
-            edit = _edit(reader, token_ids, place, rival, likelier, known.actual)
-            found += [edit] if edit else []
+            reader.truncate(place)
+            if met := _met(reader, token_ids, place, rival, breaks):
+                found.append(_edit(reader, token_ids, place, met, likelier, known.actual))
     return found[::-1]
+
+
+def _met(
+    reader: Reader,
+    token_ids: Sequence[int],
+    place: int,
+    rival: int,
+    breaks: Callable[[int], bool],
+) -> tuple[list[int], int] | None:
+    """What the model writes from the rival on until it meets the text again, and instead of what.
+
+    That is the tokens written, and how many of the text they replace: both go on alike for two.
+    """
+    until = place
+    while until < min(len(token_ids), place + MOST_REPLACED) and not breaks(token_ids[until]):
+        until += 1
+    written = [rival]
+    while len(written) < MOST_WRITTEN + 2:
+        written.append(int(reader.decode(torch.tensor(written[-1:]))[-1].argmax()))
+        new, following = written[:-2], written[-2:]
+        if new and breaks(new[-1]):
+            return None
+        for at in range(place, until + 1):
+            if (new or at > place) and list(token_ids[at : at + 2]) == following:
+                return new, at - place
+    return None
 
 
 def _edit(
     reader: Reader,
     token_ids: Sequence[int],
     place: int,
-    rival: int,
+    met: tuple[list[int], int],
     likelier: float,
     actual: Tensor,
-) -> Edit | None:
-    """The Edit at a place, where the model's own words meet the text again."""
-    reader.truncate(place)
-    written = [rival]
-    while (met := _met(written, token_ids, place)) is None:
-        if len(written) >= MOST_WRITTEN + 2:
-            return None
-        written.append(int(reader.decode(torch.tensor(written[-1:]))[-1].argmax()))
-    new, replaced = written[: met[0]], met[1]
-    following = list(token_ids[place + replaced : place + replaced + FOLLOWING])
+) -> Edit:
+    """The Edit at a place, where the model's own words met the text again."""
+    new, replaced = met
+    end = place + replaced
+    following = list(token_ids[end : end + FOLLOWING])
     reader.truncate(place)
     ids = torch.tensor([*new, *following])
     likely = [likelier, *reader.likelihoods(ids[:-1], ids[1:]).actual.tolist()]
-    end = place + replaced
     before = actual[place - 1 : end - 1].sum()
     behind = actual[end - 1 : end - 1 + len(following)].sum()
     here, after = sum(likely[: len(new)]) - before, sum(likely[len(new) :]) - behind
     return Edit(place, end, tuple(new), float(here), float(after))
-
-
-def _met(written: list[int], token_ids: Sequence[int], place: int) -> tuple[int, int] | None:
-    """How many tokens were written, for how many of the text, before both go on alike for two."""
-    first = len(written) - 2
-    if first < 0:
-        return None
-    for replaced in range(MOST_REPLACED + 1):
-        at = place + replaced
-        if first + replaced and list(token_ids[at : at + 2]) == written[first:]:
-            return first, replaced
-    return None

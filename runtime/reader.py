@@ -169,7 +169,7 @@ class DecoderReader(Reader):
     def likelihoods(self, token_ids: Tensor, following: Tensor) -> Likelihoods:
         """Returns those of `following` [T] after each of `token_ids` [T], read as a prompt is."""
         hidden = forward(self.decoder, token_ids, self.cache)
-        pairs = zip(hidden.split(_ROWS), following.split(_ROWS), strict=True)
+        pairs = zip(torch.split(hidden, _ROWS), torch.split(following, _ROWS), strict=True)
         parts = [Likelihoods.of(self.decoder.logits(rows), ids) for rows, ids in pairs]
         return Likelihoods(*(torch.cat(some) for some in zip(*parts, strict=True)))
 

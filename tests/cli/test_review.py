@@ -119,7 +119,7 @@ def rewritten(monkeypatch):
     """Has the model write `items` for the last `total`; gives what it was asked about."""
     asked = []
 
-    def proofread(reader, ids, least, on_progress):
+    def proofread(reader, ids, least, breaks, on_progress):
         text = "".join(map(chr, ids))
         asked.append("".join(sign for sign, one in zip(text, least, strict=True) if one < 9))
         on_progress(len(ids), len(ids))

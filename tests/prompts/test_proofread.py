@@ -56,7 +56,7 @@ def test_only_the_wanted_lines_are_asked_about():
 
 
 def test_a_wrong_variable():
-    (finding,) = findings(corrected(" name", " path", nth=1))
+    (finding,) = findings(corrected(" name", " path", nth=1, after=5.0))
     assert finding.heading == "`name` where `path` is expected"
     assert str(finding.span) == "a.py:4"
     assert finding.quote == "known.insert(0, name)"

@@ -77,6 +77,15 @@ def test_words_that_do_not_meet_the_text_again_are_no_edit():
     assert looked_at_all([1, 2, 3, *[40, 20] * 20])[:1] == []
 
 
+def test_no_edit_goes_over_a_line():
+    ids = [1, 2, 3, 20, 21, 30, 7, 8, 9, 10]
+    (edit,) = looked_at_all(ids)
+    assert (edit.start, edit.end, edit.token_ids) == (3, 6, (4, 5, 6))
+    for line_end in (5, 20, 21, 30):
+        found = proofread(Counting(), ids, [2.0] * len(ids), {line_end}.__contains__)
+        assert not any(line_end in (*ids[one.start : one.end], *one.token_ids) for one in found)
+
+
 def test_a_long_text_is_read_in_stretches_and_nothing_is_lost_at_their_borders():
     count = 3_000
     ids = [number % NUM_TOKENS for number in range(count)]
@@ -85,7 +94,7 @@ def test_a_long_text_is_read_in_stretches_and_nothing_is_lost_at_their_borders()
         ids[place] = (ids[place] + 20) % NUM_TOKENS
     told = []
     reader = Counting(capacity=300)
-    found = proofread(reader, ids, [2.0] * count, lambda *done: told.append(done))
+    found = proofread(reader, ids, [2.0] * count, on_progress=lambda *done: told.append(done))
     assert found == looked_at_all(ids)
     assert {one.start for one in found} >= set(places)
     assert len({one.start for one in found}) == len(found)
