@@ -112,7 +112,7 @@ class Session:
         ids = self.model.encode(asked.text)
         starts = tokenizer.starts(asked.text, ids)
         if starts is None:
-            self.screen.detail(f"{asked.label}: the tokenizer alters this text, it is left out")
+            self.screen.note(f"{asked.label}: left out, since the tokenizer alters this text")
             return []
         edits = proofread(
             self.engine.lend(),

@@ -1,6 +1,6 @@
 """How many planted bugs a model finds by itself, file by file, and how often it cries wolf.
 
-Run: python -P tests/bench/opinions.py CORPORA OUT.jsonl --model NAME [--half "held out"]
+Run: python -P tests/bench/opinions.py CORPORA OUT.jsonl --model NAME [--packages NAMES]
 
 What `longctx review --deep` asks is asked of each file that gets a bug of bench/planted_bugs.py, by
 itself: of the clean twin stretch by stretch, of the file with its bugs the stretches that hold one.
@@ -88,10 +88,10 @@ def _claim(claim: Claim, bugs: Sequence[tuple[Bug, int]]) -> Row:
     return {**said, "near": near}
 
 
-def run(cache: Path, out: Path, model: str, halves: Sequence[str]) -> None:
+def run(cache: Path, out: Path, model: str, packages: Sequence[Package]) -> None:
     """Ask what OUT does not hold yet; a row is written when it is known."""
     done = {(row["model"], row["copy"], row["path"], row["from"]) for row in rows(out)}
-    for package in (one for one in PACKAGES if one.half in halves):
+    for package in packages:
         for copy, document, bugs in copies(cache, package):
             with real(model, [document]) as (prompt, say), out.open("a", encoding="utf-8") as lines:
                 (part,) = prompt.parts
@@ -167,15 +167,19 @@ def _chances(told: Sequence[Row]) -> list[float]:
 
 
 def main() -> None:
-    """Ask, and print the scores of each half."""
+    """Ask, and print the scores."""
     parser = parser_of(__doc__)
-    parser.add_argument("--half", choices=("tuned on", "held out"))
+    parser.add_argument("--packages", help="names with commas between; those held out if not given")
     options = parser.parse_args()
-    halves = [options.half] if options.half else ["tuned on", "held out"]
-    run(options.corpora / "wheels", options.out, options.model, halves)
+    names = (options.packages or "").split(",")
+    wanted = [one for one in PACKAGES if one.name in names]
+    if not options.packages:
+        wanted = [one for one in PACKAGES if one.half == "held out"]
+    run(options.corpora / "wheels", options.out, options.model, wanted)
+    folders = {one.folder for one in wanted}
     found = [row for row in rows(options.out) if row["model"] == options.model]
-    for half in halves:
-        print(half, json.dumps(score([row for row in found if row["half"] == half]), indent=1))
+    found = [row for row in found if row["path"].split("/")[0] in folders]
+    print(json.dumps(score(found), indent=1))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """How many wrong edits of one line `review --deep` finds by what is unlikely, and false alarms.
 
-Run: python -P tests/bench/proofread.py CORPORA OUT.jsonl --model NAME [--half "held out"]
+Run: python -P tests/bench/proofread.py CORPORA OUT.jsonl --model NAME [--half HALF] [--set SET]
 
 Two sets of files are proofread: those that get a bug of bench/planted_bugs.py, from packages that a
 model may have seen in its training, and files of releases of 2026, which it cannot have seen, with
@@ -33,6 +33,7 @@ from longctx.prompts.question import Correction  # noqa: E402
 from longctx.runtime.proofreading import MOST_READ, SLACK  # noqa: E402
 
 Row = dict[str, Any]
+SETS = ("planted", "unseen")
 ALL_LINES = range(1, 1 << 40)
 UNSEEN = {
     Package("openai_agents", "0.24.0", "agents", "tuned on"): (
@@ -73,10 +74,10 @@ class Planted(NamedTuple):
     bugs: list[tuple[int, str, int]]
 
 
-def files(cache: Path, half: str) -> Iterator[Planted]:
-    """The files of one half of both sets."""
+def files(cache: Path, half: str, sets: Sequence[str] = SETS) -> Iterator[Planted]:
+    """The files of one half of the sets."""
     for package in PACKAGES:
-        if package.half == half:
+        if package.half == half and "planted" in sets:
             bugs = [bug for bug in BUGS if bug.package == package.name]
             texts, places = planted(fetch(cache, package), bugs)
             for path in sorted({bug.path for bug in bugs}):
@@ -87,7 +88,7 @@ def files(cache: Path, half: str) -> Iterator[Planted]:
                 ]
                 yield Planted("planted", half, path, texts[path], inside)
     for package, names in UNSEEN.items():
-        if package.half == half:
+        if package.half == half and "unseen" in sets:
             sound = fetch(cache, package)
             for name in names:
                 path = f"{package.folder}/{name}"
@@ -96,12 +97,14 @@ def files(cache: Path, half: str) -> Iterator[Planted]:
                 yield Planted("unseen", half, path, changed(sound[path], made), inside)
 
 
-def run(cache: Path, out: Path, model: str, halves: Sequence[str]) -> None:
+def run(
+    cache: Path, out: Path, model: str, halves: Sequence[str], sets: Sequence[str] = SETS
+) -> None:
     """Proofread what OUT does not hold yet; a row is written when it is known."""
     done = {(row["model"], row["path"]) for row in rows(out)}
     with opened(model, "proofreading") as session, out.open("a", encoding="utf-8") as lines:
         session.room = MOST_READ + SLACK
-        for one in (file for half in halves for file in files(cache, half)):
+        for one in (file for half in halves for file in files(cache, half, sets)):
             if (model, one.path) in done:
                 continue
             asked = proofreading(Document(one.path, one.text, "code", one.path), ALL_LINES)
@@ -167,13 +170,15 @@ def main() -> None:
     """Proofread, and print the scores of each half of each set."""
     parser = parser_of(__doc__)
     parser.add_argument("--half", choices=("tuned on", "held out"))
+    parser.add_argument("--set", choices=SETS)
     options = parser.parse_args()
     cache = options.corpora / "wheels"
     halves = [options.half] if options.half else ["tuned on", "held out"]
-    run(cache, options.out, options.model, halves)
-    texts = {one.path: one.text for half in halves for one in files(cache, half)}
+    sets = [options.set] if options.set else SETS
+    run(cache, options.out, options.model, halves, sets)
     for half in halves:
-        for name in ("planted", "unseen"):
+        for name in sets:
+            texts = {one.path: one.text for one in files(cache, half, [name])}
             kept = [
                 row
                 for row in rows(options.out)

@@ -6,6 +6,7 @@ import torch
 from longctx.kernels.flash import has_flash
 from longctx.runtime.loading import load_engine
 from longctx.runtime.prefix_store import PrefixStore
+from longctx.runtime.proofreading import proofread
 from longctx.runtime.sight import Sight
 from longctx.runtime.writing import Request
 
@@ -97,6 +98,24 @@ def test_with_a_store_it_is_brought_back_from_memory(tiny_model_dir, tmp_path, s
         sizes = steps_of(engine)
         assert answered(engine, QUESTIONS[1]) == fresh[1]
         assert sum(sizes) < 31 + engine._grid
+    with load_engine(directory, numerics="float32", prefixes=store) as engine:
+        assert engine.num_stored(QUESTIONS[1], len(DOCUMENTS)) == len(DOCUMENTS)
+        assert answered(engine, QUESTIONS[1]) == fresh[1]
+
+
+def test_what_is_read_with_a_lent_reader_spoils_neither_answers_nor_the_store(
+    tiny_model_dir, tmp_path
+):
+    directory = tiny_model_dir("qwen2")
+    fresh = [answered(load_engine(directory, numerics="float32"), ids) for ids in QUESTIONS]
+    store = PrefixStore(tmp_path / "prefixes")
+    other = ids_of(130, seed=6)
+    with load_engine(directory, numerics="float32", prefixes=store) as engine:
+        for expected, ids in zip(fresh, QUESTIONS, strict=True):
+            assert answered(engine, ids) == expected
+            # what is put aside is not to come back over what the other reads
+            assert answered(engine, SHORT)
+            proofread(engine.lend(), other, [0.0] * len(other))
     with load_engine(directory, numerics="float32", prefixes=store) as engine:
         assert engine.num_stored(QUESTIONS[1], len(DOCUMENTS)) == len(DOCUMENTS)
         assert answered(engine, QUESTIONS[1]) == fresh[1]
