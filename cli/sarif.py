@@ -15,7 +15,11 @@ SCHEMA = (
     "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 )
 _LEVELS = {"high": "error", "medium": "warning", "low": "note"}
-_OPINION = Rule("bug", "medium", "What the model holds for a defect", "Check it by hand.")
+_BY_HAND = "Check it by hand."
+_OF_THE_MODEL = {
+    "opinion": Rule("bug", "medium", "What the model holds for a defect", _BY_HAND),
+    "unlikely": Rule("bug", "low", "The model would have written something else", _BY_HAND),
+}
 
 
 def sarif(findings: Sequence[Finding], error: BaseException | None) -> dict[str, Any]:
@@ -45,7 +49,7 @@ def _invocation(error: BaseException | None) -> dict[str, Any]:
 
 
 def _rule(kind: str) -> dict[str, Any]:
-    rule = RULES.get(kind, _OPINION)
+    rule = RULES.get(kind) or _OF_THE_MODEL[kind]
     return {
         "id": kind,
         "shortDescription": {"text": rule.title},

@@ -6,6 +6,11 @@ from pathlib import Path
 import jsonschema
 import pytest
 
+from longctx.cli.sarif import sarif
+from longctx.ingest.document import Document
+from longctx.prompts.proofread import unlikely_findings
+from longctx.prompts.question import Correction
+
 CODE = """\
 import requests
 
@@ -127,3 +132,19 @@ def test_sarif_is_for_review_only(run, model):
     outcome = run("ask", "a.txt", "-q", "What?", "--format", "sarif")
     assert outcome.code == 2
     assert "--format sarif is for longctx review, not ask" in outcome.err
+
+
+def test_what_is_unlikely_has_a_rule_of_its_own():
+    document = Document("a.py", "def f(a, b):\n    return g(a, a)\n", "code", "a")
+    start = document.text.rindex(" a)")
+    told = [Correction(start, start + 2, " b", 9.0, 5.0)]
+    (run,) = sarif(unlikely_findings(document, told), None)["runs"]
+    (rule,) = run["tool"]["driver"]["rules"]
+    (result,) = run["results"]
+    assert (rule["id"], rule["shortDescription"]["text"]) == (
+        "unlikely",
+        "The model would have written something else",
+    )
+    assert (result["level"], result["ruleIndex"]) == ("warning", 0)
+    assert result["message"]["text"].startswith("`a` where `b` is expected.")
+    jsonschema.validate(sarif(unlikely_findings(document, told), None), CORE)
