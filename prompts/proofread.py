@@ -27,6 +27,7 @@ LIKELIER = 3.0
 # From here on its severity is medium.
 CLEARLY = 4.0
 _WORD = re.compile(r"\w+")
+_COMMENT = re.compile(r"#|//|/\*")
 _ASSIGNMENT = re.compile(r"\s*[\w.]+ :?=")
 _LOGIC = frozenset("if elif while not is in and or ! == != < > <= >= && || === !== unless".split())
 _DECIDING = _LOGIC | {"True", "False", "true", "false", "None"}
@@ -63,6 +64,8 @@ def unlikely_findings(
             continue
         # a name that the file does not have is the model's invention
         if old == new or not words.issuperset(_WORD.findall(new)):
+            continue
+        if _COMMENT.search(old) or _COMMENT.search(new):
             continue
         finding = _finding(document, start, end, new, one.after)
         line = finding.span.first_line

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 sys.path.insert(0, str(Path(__file__).parent))
 from arguments import parser_of  # noqa: E402
 from mutants import changed, mutants  # noqa: E402
-from planted import fetch, planted  # noqa: E402
+from planted import by_code, fetch, planted  # noqa: E402
 from planted_bugs import BUGS, PACKAGES, Package  # noqa: E402
 from questions import area, rows  # noqa: E402
 from sessions import opened  # noqa: E402
@@ -132,19 +132,23 @@ def score(found: Sequence[Row], texts: dict[str, str]) -> Row:
     """What `review` shows of the rows, by kind, and the area under the ROC of `after`.
 
     That is how often what follows a bug gains more than what follows a false alarm, of all
-    Corrections that make a finding at all.
+    Corrections that make a finding at all. What code alone finds at the same places stands beside.
     """
     kinds: dict[str, list[int]] = {}
+    num_by_code = num_by_either = 0
     num_false, hits, alarms = 0, list[float](), list[float]()
     for row in found:
         document = Document(row["path"], texts[row["path"]], "code", row["path"])
         told = [Correction(*one) for one in row["corrections"]]
         lines = {one.span.first_line for one in unlikely_findings(document, told)}
+        computed = {line for _, line in by_code({document.name: document.text})}
         for line, kind, within in row["bugs"]:
-            near = range(line - within, line + within + 1)
+            near = set(range(line - within, line + within + 1))
             tally = kinds.setdefault(kind, [0, 0])
-            tally[0] += any(at in lines for at in near)
+            tally[0] += bool(near & lines)
             tally[1] += 1
+            num_by_code += bool(near & computed)
+            num_by_either += bool(near & (computed | lines))
         wrong = {
             at for line, _, within in row["bugs"] for at in range(line - within, line + within + 1)
         }
@@ -157,6 +161,8 @@ def score(found: Sequence[Row], texts: dict[str, str]) -> Row:
     return {
         "bugs": sum(total for _, total in kinds.values()),
         "found": sum(hit for hit, _ in kinds.values()),
+        "found_by_code": num_by_code,
+        "found_by_either": num_by_either,
         "lines": num_lines,
         "false_alarms": num_false,
         "false_alarms_per_1000_lines": round(1000 * num_false / num_lines, 2),

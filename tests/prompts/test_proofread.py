@@ -93,8 +93,9 @@ def test_what_is_missing_and_what_is_too_much():
         corrected("    path.strip()\n", ""),
         corrected(" name", "\n path", nth=1),
         corrected(" name", " name", nth=1),
+        corrected("    |return", "# path\t"),
     ],
-    ids=["little", "unknown", "addition", "line away", "line more", "same"],
+    ids=["little", "unknown", "addition", "line away", "line more", "same", "comment"],
 )
 def test_what_is_not_shown(correction):
     assert findings(correction) == []
