@@ -11,6 +11,7 @@ import re
 from collections.abc import Container, Iterable
 
 from longctx.ingest.code_bodies import body_code
+from longctx.ingest.code_languages import language_of
 from longctx.ingest.document import Document
 from longctx.prompts.finding import Finding, code_lines
 from longctx.prompts.question import Citation, Correction, Proofreading
@@ -22,18 +23,18 @@ IN_CONDITION = 1.0
 # What follows must be this much likelier, in nats, for a correction to be shown.
 AFTER = 2.0
 # What would stand there must be so much likelier itself, unless all that it does is to decide a
-# condition or to keep a result.
+# condition or to keep a result, or what follows is surely likelier.
 LIKELIER = 3.0
+SURELY = 6.0
 # From here on its severity is medium.
 CLEARLY = 4.0
 _WORD = re.compile(r"\w+")
-_COMMENT = re.compile(r"#|//|/\*")
 _ASSIGNMENT = re.compile(r"\s*[\w.]+ :?=")
 _LOGIC = frozenset("if elif while not is in and or ! == != < > <= >= && || === !== unless".split())
 _DECIDING = _LOGIC | {"True", "False", "true", "false", "None"}
 
 
-def proofreading(document: Document, lines: Container[int], label: str = "") -> Proofreading | None:
+def proofreading(document: Document, lines: Container[int], count: str = "") -> Proofreading | None:
     """What is asked of the lines of a Document; None where no function of its own has one."""
     places: list[tuple[int, int, float]] = []
     line, at, last = 1, 0, ""
@@ -44,7 +45,7 @@ def proofreading(document: Document, lines: Container[int], label: str = "") -> 
             decides = said in _LOGIC or last in _LOGIC
             places.append((start, end, IN_CONDITION if decides else SURPRISE))
         last = said
-    label = f"proofreading {document.name}{label}"
+    label = f"proofreading {document.name}{count}"
     return Proofreading(document.text, tuple(places), label) if places else None
 
 
@@ -53,25 +54,28 @@ def unlikely_findings(
 ) -> list[Finding]:
     """The Findings of Corrections with which what follows is likelier, surest first, one a line."""
     words = frozenset(_WORD.findall(document.text))
+    language = language_of(document.name)
+    comment = "#" if language is not None and language.name == "python" else "//|/[*]"
     found: dict[int, tuple[float, Finding]] = {}
     for one in corrections:
-        if one.after < least or "\n" in document.text[one.start : one.end] + one.text:
-            continue
         start, end, old, new = _whole_words(document.text, one)
-        decides = _DECIDING.issuperset(f"{old} {new}".split())
-        keeps_result = not old and _ASSIGNMENT.fullmatch(new)
-        if one.here < LIKELIER and not decides and not keeps_result:
+        if one.after < least or old == new or re.search(f"\n|{comment}", f"{old} {new}"):
             continue
         # a name that the file does not have is the model's invention
-        if old == new or not words.issuperset(_WORD.findall(new)):
-            continue
-        if _COMMENT.search(old) or _COMMENT.search(new):
+        if not _is_wanted(one, old, new) or not words.issuperset(_WORD.findall(new)):
             continue
         finding = _finding(document, start, end, new, one.after)
         line = finding.span.first_line
         if line not in found or found[line][0] < one.after:
             found[line] = one.after, finding
     return [finding for _, finding in sorted(found.values(), key=lambda pair: -pair[0])]
+
+
+def _is_wanted(one: Correction, old: str, new: str) -> bool:
+    """Whether what stands there is unlikely itself, or need not be."""
+    decides = _DECIDING.issuperset(f"{old} {new}".split())
+    keeps_result = not old and _ASSIGNMENT.fullmatch(new) is not None
+    return one.here >= LIKELIER or decides or keeps_result or one.after >= SURELY
 
 
 def _whole_words(text: str, one: Correction) -> tuple[int, int, str, str]:

@@ -5,6 +5,7 @@ from longctx.prompts.proofread import (
     AFTER,
     CLEARLY,
     IN_CONDITION,
+    SURELY,
     SURPRISE,
     proofreading,
     unlikely_findings,
@@ -99,6 +100,11 @@ def test_what_is_missing_and_what_is_too_much():
 )
 def test_what_is_not_shown(correction):
     assert findings(correction) == []
+
+
+def test_what_is_surely_missing_is_shown_though_it_is_but_added():
+    (finding,) = findings(corrected("insert(0|, name", " path,", here=0.0, after=SURELY))
+    assert finding.heading == "`path,` seems to be missing"
 
 
 def test_one_of_a_line_and_the_surest_first():
