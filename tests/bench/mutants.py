@@ -125,7 +125,7 @@ KINDS: dict[str, Callable[[Function], Iterator[Change]]] = {
 
 
 def mutants(text: str, seed: str) -> list[Mutant]:
-    """One Mutant in every other function of at least five lines, of kinds in turn, in order."""
+    """One Mutant in every other function of three statements and more, kinds in turn, in order."""
     draw, kinds = random.Random(seed), list(KINDS)
     draw.shuffle(kinds)
     offsets = [0]
