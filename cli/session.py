@@ -121,6 +121,7 @@ class Session:
             cache(lambda token_id: "\n" in tokenizer.decode([token_id])),
             partial(self._proofreading, asked),
         )
+        self.usage.tokens_read += len(ids)
         ends = [*starts, len(asked.text)]
         return [
             Correction(

@@ -28,6 +28,8 @@ LIKELIER = 3.0
 SURELY = 6.0
 # From here on its severity is medium.
 CLEARLY = 4.0
+# More than this many times as likely is not told apart.
+MANY = 1_000_000
 _WORD = re.compile(r"\w+")
 _ASSIGNMENT = re.compile(r"\s*[\w.]+ :?=")
 _LOGIC = frozenset("if elif while not is in and or ! == != < > <= >= && || === !== unless".split())
@@ -113,7 +115,7 @@ def _finding(document: Document, start: int, end: int, new: str, after: float) -
     span = document.span(first, last)
     return Finding(
         heading=heading,
-        body=f"To the model what follows is {math.exp(after):,.0f} times as likely with that.",
+        body=f"To the model what follows is {_times(after)} times as likely with that.",
         label="medium" if after >= CLEARLY else "low",
         citations=(Citation(document.text[first:last], "verified", span),),
         kind="unlikely",
@@ -122,6 +124,10 @@ def _finding(document: Document, start: int, end: int, new: str, after: float) -
         source="model",
         code=code_lines(document, span),
     )
+
+
+def _times(after: float) -> str:
+    return f"{math.exp(after):,.0f}" if after < math.log(MANY) else f"more than {MANY:,}"
 
 
 def _without_shared_signs(old: str, new: str) -> tuple[str, str]:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from longctx.runtime.errors import ModelError
 from longctx.runtime.reader import Likelihoods, Reader
 
 # The model's own words must meet the text again within so many tokens, and may stand for so many.
@@ -56,13 +57,20 @@ def proofread(
     """Returns the Edits of `token_ids`, in their order.
 
     One is looked for where the likeliest rival of a token is by the `least` of that place likelier,
-    in nats, than the token. No token that `breaks` lines is written or replaced. The reader has
-    room for SLACK and some tokens; afterwards nothing of use is in its memory.
+    in nats, than the token. No token that `breaks` lines is written or replaced. Afterwards nothing
+    of use is in the reader's memory.
+
+    Raises:
+        ModelError: the reader has hardly room for more than SLACK tokens.
     """
     total, done = len(token_ids), 0
     size = min(MOST_READ, reader.capacity - SLACK)
     lead = min(LEAD, size // 4)
-    assert lead + SLACK < size, f"a reader with room for {reader.capacity} tokens"
+    if size <= lead + SLACK:
+        raise ModelError(
+            f"a window of {reader.capacity:,} tokens is too small to proofread in, expected at "
+            f"least {3 * SLACK:,}"
+        )
     found: list[Edit] = []
     while done < total:
         start = max(0, done - lead)

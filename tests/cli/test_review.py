@@ -131,7 +131,7 @@ def rewritten(monkeypatch):
     return asked
 
 
-def test_deep_reads_every_function_for_what_is_unlikely(run, mean, rewritten):
+def test_deep_reads_every_function_for_what_is_unlikely(run, mean, rewritten, tmp_path):
     code, out, _ = run("review", ".", "--deep")
     assert code == 0
     assert out.startswith(UNLIKELY)
@@ -140,8 +140,9 @@ def test_deep_reads_every_function_for_what_is_unlikely(run, mean, rewritten):
     # a small one is not asked for defects of its own
     assert "Division" not in out
     assert run("review", ".", "--deep", "--fail-on", "medium").code == 1
-    found = valid(run("review", ".", "--deep", "--format", "json").out)["findings"]
-    assert [(one["kind"], one["source"]) for one in found] == [("unlikely", "model")]
+    found = valid(run("review", ".", "--deep", "--format", "json").out)
+    assert [(one["kind"], one["source"]) for one in found["findings"]] == [("unlikely", "model")]
+    assert found["usage"]["tokens_read"] == len((tmp_path / "work" / "mean.py").read_text())
     mean.is_large = True
     out = run("review", ".", "--deep").out
     assert out.startswith(UNLIKELY + OPINION)

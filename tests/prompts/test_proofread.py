@@ -68,6 +68,11 @@ def test_a_wrong_variable():
     assert finding.confidence is None
 
 
+def test_how_much_likelier_is_said_up_to_a_million():
+    (finding,) = findings(corrected(" name", " path", nth=1, after=800.0))
+    assert "what follows is more than 1,000,000 times as likely" in finding.body
+
+
 def test_tokens_within_words_are_shown_as_whole_words():
     text = CODE.replace("known", "old_parsed").replace("clean", "new_parsed")
     (finding,) = findings(corrected(" old", " new", text=text), text=text)

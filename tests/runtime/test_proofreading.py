@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 
+from longctx.runtime.errors import ModelError
 from longctx.runtime.loading import load_engine
 from longctx.runtime.proofreading import FOLLOWING, LEAD, SLACK, proofread
 from longctx.runtime.reader import Reader
@@ -110,6 +111,13 @@ def test_what_follows_is_compared_over_so_many_tokens_and_no_more():
     assert edit == longer
     # of what follows only the first is likelier
     assert edit.after == pytest.approx(8.0, abs=1e-4)
+
+
+def test_a_window_of_few_tokens_is_refused():
+    ids = [number % NUM_TOKENS for number in range(500)]
+    assert looked_at_all(ids, Counting(3 * SLACK)) == []
+    with pytest.raises(ModelError, match="a window of 100 tokens is too small"):
+        looked_at_all(ids, Counting(100))
 
 
 @pytest.mark.parametrize("count", [2, 65, 513, 700])
