@@ -63,7 +63,10 @@ def proofread(
     Raises:
         ModelError: the reader has hardly room for more than SLACK tokens.
     """
-    total, done = len(token_ids), 0
+    wanted = [place for place, one in enumerate(least) if one < math.inf]
+    # what comes after the last place, and behind what follows it, need not be read
+    total = min(len(token_ids), wanted[-1] + SLACK) if wanted else 0
+    done = 0
     size = min(MOST_READ, reader.capacity - SLACK)
     lead = min(LEAD, size // 4)
     if size <= lead + SLACK:
@@ -76,12 +79,12 @@ def proofread(
         start = max(0, done - lead)
         end = min(total, start + size)
         last = end if end == total else end - SLACK
-        wanted = [least[place] if place >= done else math.inf for place in range(start, last)]
+        own = [least[place] if place >= done else math.inf for place in range(start, last)]
 
         def tell(share: float, first: int = done, count: int = last - done) -> None:
             on_progress(first + int(share * count), total)
 
-        for edit in _stretch(reader, token_ids[start:end], wanted, breaks, tell):
+        for edit in _stretch(reader, token_ids[start:end], own, breaks, tell):
             found.append(replace(edit, start=start + edit.start, end=start + edit.end))
         done = last
     return found

@@ -19,9 +19,11 @@ class Counting(Reader):
     def __init__(self, capacity=4_096):
         self.capacity = capacity
         self.ids = []
+        self.most = 0
 
     def decode(self, token_ids):
         self.ids += token_ids.tolist()
+        self.most = max(self.most, len(self.ids))
         assert len(self.ids) <= self.capacity
         logits = torch.zeros(len(token_ids), NUM_TOKENS)
         logits[range(len(token_ids)), (token_ids + 1) % NUM_TOKENS] = 8.0
@@ -111,6 +113,17 @@ def test_what_follows_is_compared_over_so_many_tokens_and_no_more():
     assert edit == longer
     # of what follows only the first is likelier
     assert edit.after == pytest.approx(8.0, abs=1e-4)
+
+
+def test_what_comes_behind_the_last_place_is_not_read():
+    ids = [number % NUM_TOKENS for number in range(1_000)]
+    ids[100], ids[500] = 20, 20
+    least = [2.0] * 101 + [math.inf] * 899
+    reader = Counting()
+    found = proofread(reader, ids, least)
+    assert found == [one for one in looked_at_all(ids) if one.start <= 100]
+    assert found
+    assert reader.most <= 100 + SLACK
 
 
 def test_a_window_of_few_tokens_is_refused():
