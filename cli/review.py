@@ -127,7 +127,7 @@ def review(
         asked = job(
             packs,
             changes=changes.known,
-            deep=asks,
+            opinion=asks,
             proofread=bool(deep),
             explain=explain,
             focus=words,

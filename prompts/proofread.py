@@ -21,7 +21,7 @@ from longctx.prompts.question import Citation, Correction, Proofreading
 SURPRISE = 4.0
 IN_CONDITION = 1.0
 # What follows must be this much likelier, in nats, for a correction to be shown.
-AFTER = 2.0
+AFTER = 3.0
 # What would stand there must be so much likelier itself, unless all that it does is to decide a
 # condition or to keep a result, or what follows is surely likelier.
 LIKELIER = 3.0

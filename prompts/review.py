@@ -41,7 +41,7 @@ def review(
     packs: Sequence[Pack],
     *,
     changes: Collection[Change] = (),
-    deep: bool = False,
+    opinion: bool = False,
     proofread: bool = False,
     explain: bool = False,
     focus: Collection[str] = _NO_WORDS,
@@ -53,8 +53,8 @@ def review(
 
     Code computes what it can of all Documents at once, and all of that is shown before the model is
     asked anything. With `explain` the model then says in a sentence what each means, with
-    `proofread` it reads every function for what it would have written otherwise, with `deep` it is
-    asked for defects of its own, stretch by stretch. Of a diff what is computed comes from its
+    `proofread` it reads every function for what it would have written otherwise, with `opinion` it
+    is asked for defects of its own, stretch by stretch. Of a diff what is computed comes from its
     `changes`. `focus` takes words of FOCUS, `known` the fingerprints of what is not shown again,
     `ignored` the lines of an ignore file.
     """
@@ -100,7 +100,7 @@ def review(
             counts["unlikely_findings"] += _num_shown(kept)
             pieces.extend(kept)
             yield from kept
-    if deep:
+    if opinion:
         counts["stretches_asked"] = 0
         said: list[Finding] = []
 

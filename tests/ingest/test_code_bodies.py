@@ -59,6 +59,11 @@ def test_other_languages_too(name):
     assert told(name, text) == expected
 
 
+def test_places_are_those_of_the_text_whatever_its_characters():
+    text = "def f(x):\n    # Größe 🙂\n    länge = 'ü' + x  # 長さ\n    return länge\n"
+    assert told("a.py", text) == "länge = + x return länge"
+
+
 @pytest.mark.parametrize("name", ["a.txt", "a.md", "a.rb"])
 def test_what_is_not_parsed_has_none(name):
     assert told(name, PYTHON) == ""

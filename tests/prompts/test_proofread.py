@@ -115,7 +115,7 @@ def test_what_is_surely_missing_is_shown_though_it_is_but_added():
 def test_one_of_a_line_and_the_surest_first():
     weak = corrected(" name", " path", nth=1, after=AFTER)
     strong = corrected("(0", "(path", after=AFTER + 2)
-    other = corrected(" not", "", here=0.0, after=AFTER + 1)
+    other = corrected(" not", "", here=0.0, after=AFTER + 0.5)
     shown = findings(weak, strong, other)
     assert [(one.span.first_line, one.label) for one in shown] == [(4, "medium"), (3, "low")]
     assert shown[0].heading == "`0` where `path` is expected"

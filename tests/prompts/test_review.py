@@ -76,7 +76,7 @@ def test_all_that_is_computed_is_shown_before_the_model_is_asked():
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        drive(review(packs, explain=True, deep=True), ask, shown.append)
+        drive(review(packs, explain=True, opinion=True), ask, shown.append)
 
 
 def test_a_remark_that_was_cut_is_left_out():
@@ -92,7 +92,7 @@ def test_the_lines_around_are_few_where_the_function_is_long():
 
 def test_the_model_is_heard_after_the_code_and_marked():
     listed = "high | bug | Slow | return requests.get(url, verify=False) | waits | no"
-    result, _ = run(deep=True, answer=Answer(listed))
+    result, _ = run(opinion=True, answer=Answer(listed))
     assert [piece.source for piece in result.pieces] == ["computed"] * 3 + ["model"]
     assert result.counts["model_findings"] == result.counts["stretches_asked"] == 1
     assert result.pieces[3].code == "    return requests.get(url, verify=False)"

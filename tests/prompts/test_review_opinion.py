@@ -57,7 +57,7 @@ class Reviewer:
 
 def run(packs: list[Pack], reviewer: Reviewer) -> tuple[Result, list[Piece]]:
     shown: list[Piece] = []
-    return drive(review(packs, deep=True), reviewer, shown.append), shown
+    return drive(review(packs, opinion=True), reviewer, shown.append), shown
 
 
 def test_findings_are_placed_confirmed_ranked_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -157,7 +157,7 @@ def test_prose_is_read_and_its_kind_is_asked_word_by_word() -> None:
         return asked(question)
 
     result = drive(
-        review([packed(("mean.py", MEAN, "code"))], deep=True), reply, lambda piece: None
+        review([packed(("mean.py", MEAN, "code"))], opinion=True), reply, lambda piece: None
     )
     (piece,) = result.pieces
     assert (piece.label, piece.heading) == (
