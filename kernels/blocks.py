@@ -17,7 +17,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from longctx.kernels.coded import Rows
@@ -107,11 +106,10 @@ class BlockRule:
         """Returns the Chosen of Blocks, bool [G, N], with the next best as stand-ins."""
         if not self.stand_ins:
             return Chosen(blocks)
-        free = mass.masked_fill(blocks, -1.0)
-        best = free.topk(min(self.stand_ins, mass.shape[1])).values.numpy()
-        counts = [min(best.shape[1], int(n)) for n in (~blocks).sum(-1)]
-        rows = zip(free.numpy(), best, counts, strict=True)
-        return Chosen(blocks, stand_ins=torch.from_numpy(np.stack([_greatest(*r) for r in rows])))
+        first, last = free_blocks(mass.shape[1], self)
+        rooms = blocks[:, first:last].sum(-1) + self.stand_ins
+        best = _best(mass, first, last, rooms.tolist(), [-math.inf] * len(mass))
+        return Chosen(blocks, stand_ins=best & ~blocks)
 
     def _enough(
         self, views: Queries, keys: Rows, mass: Tensor, quotas: Sequence[Quota]
@@ -151,13 +149,19 @@ def predicted_mass(queries: Queries, means: Tensor) -> Tensor:
     `queries` as in `attention.attend`, [H, T, D]; `means` [G, N, D] of the N Blocks before the
     tile. Each head's mean query stands for the tile; heads of a group are averaged.
     """
+    from longctx.kernels.block_loops import predict
+    from longctx.kernels.threads import use_threads
+
+    threads = torch.get_num_threads()
+    use_threads(threads)
     num_groups, num_blocks, head_dim = means.shape
-    parts = []
-    for begin, end, q in queries:
-        pooled = q.float().mean(1).view(num_groups, -1, head_dim)
-        seen = means[:, begin // BLOCK : min(end // BLOCK, num_blocks)]
-        parts.append(torch.bmm(pooled, seen.transpose(1, 2)) * head_dim**-0.5)
-    return torch.cat(parts, -1).softmax(-1).mean(1)
+    pooled = torch.stack([q.float().mean(1) for _, _, q in queries])
+    ends = np.minimum([end // BLOCK for _, end, _ in queries], num_blocks)
+    mass = np.empty((num_groups, num_blocks), dtype=np.float32)
+    by_group = pooled.view(len(queries), num_groups, -1, head_dim).transpose(0, 1).contiguous()
+    assert means.stride()[1:] == (head_dim, 1)
+    predict(by_group.numpy(), ends, means.numpy(), head_dim**-0.5, mass, threads)
+    return torch.from_numpy(mass)
 
 
 def choose_blocks(mass: Tensor, rule: BlockRule, quotas: Sequence[Quota] = ()) -> Tensor:
@@ -167,20 +171,22 @@ def choose_blocks(mass: Tensor, rule: BlockRule, quotas: Sequence[Quota] = ()) -
     same mass the first ones are in. Nothing is sorted but what can be taken.
     """
     quotas = quotas or [Quota(rule.max_keys, rule.mass)] * len(mass)
-    num_blocks = mass.shape[1]
-    first, last = free_blocks(num_blocks, rule)
-    num_forced = num_blocks - (last - first)
-    room = [max(1, quota.max_keys // BLOCK) - num_forced for quota in quotas]
-    most = max(0, min(max(room), last - first))
-    best = mass[:, first:last].topk(most).values.numpy()
-    shares = mass.numpy()
-    left = 1 - shares[:, :first].sum(-1) - shares[:, last:].sum(-1)
+    first, last = free_blocks(mass.shape[1], rule)
+    num_forced = mass.shape[1] - (last - first)
+    rooms = [max(1, quota.max_keys // BLOCK) - num_forced for quota in quotas]
     # a Block is in while what the better ones leave out is more than may be left out
-    before = left[:, None] - (best.cumsum(-1, dtype=np.float64) - best)
-    chosen = np.ones(shares.shape, dtype=np.bool_)
-    for group, quota in enumerate(quotas):
-        count = int((before[group, : max(0, room[group])] > 1 - quota.mass).sum())
-        chosen[group, first:last] = _greatest(shares[group, first:last], best[group], count)
+    return _best(mass, first, last, rooms, [1 - quota.mass for quota in quotas])
+
+
+def _best(
+    mass: Tensor, first: int, last: int, rooms: Sequence[int], least: Sequence[float]
+) -> Tensor:
+    """Returns the Blocks outside [first, last) and the best of those within, bool [G, N]."""
+    from longctx.kernels.block_loops import choose
+
+    chosen = np.ones(mass.shape, dtype=np.bool_)
+    limits = np.maximum(rooms, 0), np.array(least, dtype=np.float64)
+    choose(mass.numpy(), first, last, *limits, chosen)
     return torch.from_numpy(chosen)
 
 
@@ -199,19 +205,6 @@ def free_blocks(num_blocks: int, rule: BlockRule) -> tuple[int, int]:
     """Returns the first and the end of the Blocks that are not always in."""
     first = min(rule.sinks, num_blocks)
     return first, max(first, num_blocks - rule.window)
-
-
-def _greatest(
-    values: NDArray[np.float32], best: NDArray[np.float32], count: int
-) -> NDArray[np.bool_]:
-    """Returns which of the values [N] are the `count` greatest; `best` [K] begins with those."""
-    if not count:
-        return np.zeros(values.shape, dtype=np.bool_)
-    taken: NDArray[np.bool_] = values >= best[count - 1]
-    if surplus := int(taken.sum()) - count:
-        # which of equal ones `topk` finds is not said: the first are taken
-        taken[np.flatnonzero(values == best[count - 1])[-surplus:]] = False
-    return taken
 
 
 def _tiles(queries: Queries) -> Iterator[tuple[int, Queries]]:

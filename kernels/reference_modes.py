@@ -1,8 +1,8 @@
 """The plain form of every mode of sparse attention: which keys a tile sees, by its dense scores.
 
-Each function takes the scores [H, T, S] of the last T of S positions, T one piece of the mode's
-grid, as dense attention has them, turned for each View and scaled, and returns what is seen, bool
-[K, T, S]; `reference.attention_of_scores` makes attention of both.
+Each function named after a mode takes the scores [H, T, S] of the last T of S positions, T one
+piece of the mode's grid, as dense attention has them, turned for each View and scaled, and returns
+what is seen, bool [K, T, S]; `reference.attention_of_scores` makes attention of both.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from longctx.kernels.blocks import BlockRule
-from longctx.kernels.flash import BLOCK, TILE
+from longctx.kernels.flash import BLOCK, TILE, Queries
 from longctx.kernels.vertical_slash import VerticalSlashRule
 
 
@@ -46,6 +46,20 @@ def blocks(scores: Tensor, num_groups: int, rule: BlockRule) -> Tensor:
         for block in chosen:
             seen[group, :, block * BLOCK : (block + 1) * BLOCK] = True
     return seen
+
+
+def predicted_mass(queries: Queries, means: Tensor) -> Tensor:
+    """Returns the attention [G, N] of pooled queries [H, T, D] to the means [G, N, D] of Blocks.
+
+    `queries` as in `attention.attend`; `means` are those of the Blocks before the tile.
+    """
+    num_groups, num_blocks, head_dim = means.shape
+    parts = []
+    for begin, end, q in queries:
+        pooled = q.float().mean(1).view(num_groups, -1, head_dim)
+        seen = means[:, begin // BLOCK : min(end // BLOCK, num_blocks)]
+        parts.append(pooled @ seen.transpose(1, 2) * head_dim**-0.5)
+    return torch.cat(parts, -1).softmax(-1).mean(1)
 
 
 def vertical_slash(scores: Tensor, layer: int, rule: VerticalSlashRule) -> Tensor:

@@ -133,13 +133,13 @@ def _items(tile: Queries, chosen: Chosen | None, group: int) -> Items:
     """Returns what a tile attends to: the chosen Blocks and its own keys, or all it may see."""
     if chosen is None:
         return np.concatenate([items_of(b, e, view) for view, (b, e, _) in enumerate(tile)])
-    picked = chosen.blocks[group].numpy().nonzero()[0] * BLOCK
-    borders = np.array([end for _, end, _ in tile[:-1]], dtype=np.int64)
+    from longctx.kernels.block_loops import items_of_chosen
+
     # every View begins where a Block does
-    views = np.searchsorted(borders, picked, side="right")
-    blocks = np.stack([picked, np.full_like(picked, BLOCK), views], 1)
-    own = items_of(chosen.blocks.shape[1] * BLOCK, tile[-1][1], len(tile) - 1)
-    return np.concatenate([blocks, own])
+    borders = np.array([end for _, end, _ in tile[:-1]], dtype=np.int64)
+    blocks = chosen.blocks[group].numpy()
+    found: Items = items_of_chosen(blocks, BLOCK, borders, len(blocks) * BLOCK, tile[-1][1])
+    return found
 
 
 def _rows(queries: Queries, start: int, first: int, last: int) -> Queries:

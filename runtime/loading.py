@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from longctx.kernels.compiled import compile_loops
+from longctx.kernels.compiled import compile_choices, compile_loops
 from longctx.runtime.accelerator import check_device
 from longctx.runtime.config import foreign_reason, load_config
 from longctx.runtime.engine import Engine
@@ -88,6 +88,8 @@ def load_engine(
         compile_loops(on_notice, kv8=kv8)
     narrow = keeping_of(directory, chosen, prefixes, on_notice)
     reader = own_reader(config, directory, window, chosen, sight, narrow, on_notice)
+    if reader.decoder.rule or reader.decoder.decode_rule:
+        compile_choices(on_notice)
     if reader.decoder.narrowed:
         # now, and not between the prompt and the answer
         reader.decoder.narrowed.prepare()

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from longctx.kernels import reference
+from longctx.kernels import reference, reference_modes
 from longctx.kernels.blocks import BlockRule, Chosen, block_means, choose_blocks, predicted_mass
 from longctx.kernels.dual_chunk import DualChunk
 from longctx.kernels.flash import BLOCK, TILE
@@ -91,6 +91,41 @@ def test_a_block_that_answers_the_queries_is_predicted():
     assert mass.argmax(-1).tolist() == [11, 11]
     chosen = choose_blocks(mass, BlockRule(max_keys=5 * BLOCK, sinks=1, window=2))
     assert chosen[:, 11].all() and chosen[:, 0].all() and chosen[:, -2:].all()
+
+
+@pytest.mark.parametrize(
+    ("H", "G", "T", "D", "borders", "num_blocks"),
+    [
+        (14, 2, TILE, 64, [], 1),
+        (14, 2, 1, 64, [15], 16),
+        (12, 2, 1, 128, [3, 20, 36], 53),
+        (7, 1, 77, 32, [16], 300),
+        (8, 8, 1, 48, [], 33),
+        (4, 2, 5, 24, [16, 19], 35),
+    ],
+)
+def test_the_predicted_mass_is_that_of_the_reference(H, G, T, D, borders, num_blocks):
+    generator = torch.Generator().manual_seed(num_blocks)
+    end = num_blocks * BLOCK + T
+    ends = [*(border * BLOCK for border in borders), end]
+    views = [
+        (begin, last, 3 * torch.randn(H, T, D, generator=generator))
+        for begin, last in zip([0, *ends], ends, strict=False)
+    ]
+    # what there is room for is more than what there is
+    means = torch.randn(G, num_blocks + 9, D, generator=generator)[:, :num_blocks]
+    for scale in (1.0, 40.0):
+        got = predicted_mass(views, scale * means)
+        expected = reference_modes.predicted_mass(views, scale * means)
+        torch.testing.assert_close(got, expected, atol=1e-6, rtol=1e-4)
+    got = predicted_mass(views, means)
+    assert torch.equal(got, predicted_mass(views, means.clone()))
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        assert torch.equal(got, predicted_mass(views, means))
+    finally:
+        torch.set_num_threads(threads)
 
 
 @pytest.mark.parametrize("num_blocks", [1, 2, 5, 64, 301])
