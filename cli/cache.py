@@ -32,9 +32,14 @@ def ls_cache(form: Form = Format.text, verbose: Verbose = False) -> int:
 
     store, screen = _open(verbose=verbose)
     found = store.prefixes()
-    total, limit = store.num_bytes(), store.limit_bytes()
+    total, limit, proofread = store.num_bytes(), store.limit_bytes(), _proofread_bytes(store)
     if form is Format.json:
-        fields = {"num_bytes": total, "limit_bytes": limit, "prefixes": list(map(_fields, found))}
+        fields = {
+            "num_bytes": total,
+            "limit_bytes": limit,
+            "proofread_bytes": proofread,
+            "prefixes": list(map(_fields, found)),
+        }
         screen.write_json(as_json({"schema": "longctx.cache/1", **fields}))
         return 0
     rows = [
@@ -54,7 +59,8 @@ def ls_cache(form: Form = Format.text, verbose: Verbose = False) -> int:
     for row in rows:
         cells = [f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)]
         screen.write("  ".join(cells).rstrip() + "\n")
-    screen.write(f"{size(total)} of at most {size(limit)} in {store.directory}\n")
+    beside = f", {size(proofread)} of what was proofread" if proofread else ""
+    screen.write(f"{size(total)} of at most {size(limit)} in {store.directory}{beside}\n")
     return 0
 
 
@@ -125,7 +131,10 @@ def rm_cache(
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> int:
-    """Remove what was read; what another prefix shares stays for that one."""
+    """Remove what was read; what another prefix shares stays for that one.
+
+    --all removes what was proofread, too.
+    """
     store, screen = _open(quiet=quiet, verbose=verbose)
     if not (names or everything or model):
         raise UsageFault("cache rm needs a NAME, --model or --all", "longctx cache ls")
@@ -138,7 +147,11 @@ def rm_cache(
     ]
     staying = {name for prefix in found if prefix not in going for name in prefix.names}
     gone = [name for prefix in going for name in prefix.names if name not in staying]
-    _tell_freed(screen, store.remove(gone))
+    freed = store.remove(gone)
+    if everything:
+        freed += _proofread_bytes(store)
+        store.edits_path.unlink(missing_ok=True)
+    _tell_freed(screen, freed)
     return 0
 
 
@@ -174,6 +187,11 @@ def _open(*, quiet: bool = False, verbose: bool) -> tuple[PrefixStore, Screen]:
     settings = read_settings()
     screen = Screen(settings, quiet=quiet, verbose=verbose)
     return PrefixStore(settings.cache, settings.cache_bytes), screen
+
+
+def _proofread_bytes(store: PrefixStore) -> int:
+    """What the results of proofreading take."""
+    return store.edits_path.stat().st_size if store.edits_path.is_file() else 0
 
 
 def _named(store: PrefixStore, name: str, *, or_made_of: bool = False) -> StoredPrefix:

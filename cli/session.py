@@ -20,6 +20,7 @@ from longctx.prompts.question import Answer, Correction, Proofreading, Question
 if TYPE_CHECKING:
     from longctx.runtime.chat import Prompt
     from longctx.runtime.engine import Engine
+    from longctx.runtime.kept_edits import KeptEdits
     from longctx.runtime.writing import Request
 
 # A question this short after a prefix already read needs no bar of its own.
@@ -114,14 +115,20 @@ class Session:
         if starts is None:
             self.screen.note(f"{asked.label}: left out, since the tokenizer alters this text")
             return []
-        edits = proofread(
-            self.engine.lend(),
-            ids,
-            _least(asked, starts),
-            cache(lambda token_id: "\n" in tokenizer.decode([token_id])),
-            partial(self._proofreading, asked),
-        )
-        self.usage.tokens_read += len(ids)
+        least, kept = _least(asked, starts), self._kept_edits
+        name = kept.name(ids, least) if kept else ""
+        edits = kept.find(name) if kept else None
+        if edits is None:
+            edits = proofread(
+                self.engine.lend(),
+                ids,
+                least,
+                cache(lambda token_id: "\n" in tokenizer.decode([token_id])),
+                partial(self._proofreading, asked),
+            )
+            self.usage.tokens_read += len(ids)
+            if kept:
+                kept.keep(name, edits)
         ends = [*starts, len(asked.text)]
         return [
             Correction(
@@ -133,6 +140,17 @@ class Session:
             )
             for one in edits
         ]
+
+    @cached_property
+    def _kept_edits(self) -> KeptEdits | None:
+        """What was proofread before; None where nothing is to be kept, or cannot be."""
+        from longctx.runtime.kept_edits import KeptEdits
+        from longctx.runtime.reader import DecoderReader
+
+        store, reader = self.model.prefixes, self.engine.lend()
+        if store is None or not isinstance(reader, DecoderReader):
+            return None
+        return KeptEdits(store.edits_path, reader, self.model.directory)
 
     def _proofreading(self, asked: Proofreading, done: int, total: int) -> None:
         self.check()

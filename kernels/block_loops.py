@@ -28,8 +28,9 @@ from longctx.kernels.vectors import (
     types,
 )
 
-# The sign, the exponent and three bits of a float: eight buckets for each doubling.
-_BUCKETS, _REST = 1 << 12, np.uint32(20)
+# A float in parts of 12 bits: its sign, its exponent and three bits more, and the next ones.
+_BUCKETS, _LOW = 1 << 12, np.uint32((1 << 12) - 1)
+_SHIFTS = (np.uint32(20), np.uint32(8))
 
 
 @compiled_in
@@ -115,45 +116,44 @@ def choose(mass: Any, first: int, last: int, rooms: Any, least: Any, chosen: Any
     """Choose of the Blocks [first, last) of mass [G, N] the greatest, in bool [G, N].
 
     At most as many as there is room for, [G], and only while what the better ones leave is more
-    than the least [G]. Of equal ones the first are chosen.
+    than the least [G]. Of equal ones the first are chosen. Blocks are sorted into buckets by the
+    upper bits of their mass, those of the bucket that is not whole by the next bits, and so on.
     """
+    counts, sums = np.empty(_BUCKETS, np.int64), np.empty(_BUCKETS, np.float64)
     for group in range(len(mass)):
         shares, taken = mass[group], chosen[group]
-        buckets = shares.view(np.uint32)
-        counts, sums = np.zeros(_BUCKETS, np.int64), np.zeros(_BUCKETS, np.float64)
-        left = 1.0
-        for n in range(len(shares)):
-            if first <= n < last:
-                counts[buckets[n] >> _REST] += 1
-                sums[buckets[n] >> _REST] += shares[n]
-            else:
-                left -= shares[n]
+        bits = shares.view(np.uint32)
+        left = 1.0 - shares[:first].sum() - shares[last:].sum()
         room = min(rooms[group], last - first)
-        # whole buckets while all of their Blocks are surely in
-        bucket = _BUCKETS - 1
-        while bucket >= 0 and counts[bucket] <= room and left - sums[bucket] > least[group]:
-            room -= counts[bucket]
-            left -= sums[bucket]
-            bucket -= 1
-        for n in range(first, last):
-            taken[n] = np.int64(buckets[n] >> _REST) > bucket
-        if bucket >= 0 and room > 0:
-            _choose_some(shares, first, last, bucket, room, left, least[group], taken)
-
-
-@numba.njit(error_model="numpy")
-def _choose_some(
-    shares: Any, first: int, last: int, bucket: int, room: int, left: Any, least: Any, taken: Any
-) -> None:
-    """Choose the greatest of a bucket, and of those below while there is room and need."""
-    buckets = shares.view(np.uint32)
-    places = np.array([n for n in range(first, last) if buckets[n] >> _REST == bucket])
-    order = np.argsort(-shares[places], kind="mergesort")
-    for n in places[order][:room]:
-        if left <= least:
-            break
-        taken[n] = True
-        left -= shares[n]
+        places = np.arange(first, last)
+        taken[first:last] = False
+        for shift in _SHIFTS:
+            counts[:] = 0
+            sums[:] = 0.0
+            for n in places:
+                bucket = (bits[n] >> shift) & _LOW
+                counts[bucket] += 1
+                sums[bucket] += shares[n]
+            # whole buckets while all of their Blocks are surely in
+            bucket = _BUCKETS - 1
+            while bucket >= 0 and counts[bucket] <= room and left - sums[bucket] > least[group]:
+                room -= counts[bucket]
+                left -= sums[bucket]
+                bucket -= 1
+            count = 0
+            for n in places:
+                own = np.int64((bits[n] >> shift) & _LOW)
+                if own > bucket:
+                    taken[n] = True
+                elif own == bucket:
+                    places[count] = n
+                    count += 1
+            places = places[:count]
+        for n in places[np.argsort(-shares[places], kind="mergesort")][:room]:
+            if left <= least[group]:
+                break
+            taken[n] = True
+            left -= shares[n]
 
 
 @numba.njit(cache=True, error_model="numpy")

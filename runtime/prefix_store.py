@@ -70,6 +70,11 @@ class PrefixStore:
         self.directory = directory
         self._limit_bytes = limit_bytes
 
+    @property
+    def edits_path(self) -> Path:
+        """Where the results of proofreading are kept, which count for no limit."""
+        return self.directory / "proofread.jsonl"
+
     def has(self, link: Link) -> bool:
         """Returns whether there is a node of that name."""
         return self._path(link.name).is_file()

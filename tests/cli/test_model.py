@@ -70,6 +70,14 @@ def test_choices_proofreading_and_the_plan_work_with_real_weights(run, tiny, tmp
     assert code == 0, err
     assert "files proofread 1" in out
     assert "stretches asked" not in out
+    # the text is read once
+    for more, is_read in (((), False), (("--no-cache",), True), ((), False)):
+        found = json.loads(run(*argv, "--deep", "--format", "json", "--no-explain", *more).out)
+        assert (found["usage"]["tokens_read"] > 0) is is_read
+    out = run("cache", "ls").out
+    assert "of what was proofread" in out
+    assert run("cache", "rm", "--all").code == 0
+    assert "of what was proofread" not in run("cache", "ls").out
     monkeypatch.setattr("longctx.cli.model.LARGE_BYTES", 0)
     code, out, err = run(*argv)
     assert code == 0, err
