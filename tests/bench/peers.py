@@ -34,12 +34,13 @@ def run_longctx(
     gguf: Path,
     ids: Sequence[int],
     attention: str = "dense",
+    decoding: str = "dense",
     guesses: bool = False,
 ) -> Iterator[str | None]:
     from longctx.runtime.loading import load_engine
     from longctx.runtime.sight import Sight
 
-    window, sight = len(ids) + WRITTEN, Sight(attention=attention)
+    window, sight = len(ids) + WRITTEN, Sight(attention, decoding)
     engine = load_engine(directory, window=window, num_threads=THREADS, sight=sight)
     # what is guessed from the prompt says more of the text than of the engine
     engine.guesses = guesses
@@ -59,6 +60,16 @@ def run_longctx(
 
 def run_sparse(directory: Path, gguf: Path, ids: Sequence[int]) -> Iterator[str | None]:
     return run_longctx(directory, gguf, ids, "blocks")
+
+
+def run_chosen(directory: Path, gguf: Path, ids: Sequence[int]) -> Iterator[str | None]:
+    """Written tokens choose their keys too: as many as by default."""
+    return run_longctx(directory, gguf, ids, "blocks", "blocks")
+
+
+def run_few(directory: Path, gguf: Path, ids: Sequence[int]) -> Iterator[str | None]:
+    """Written tokens choose half as many."""
+    return run_longctx(directory, gguf, ids, "blocks", "blocks:max_keys=8192")
 
 
 def run_lookup(directory: Path, gguf: Path, ids: Sequence[int]) -> Iterator[str | None]:
@@ -153,8 +164,10 @@ BY_NAME: dict[str, Run] = {
     "longctx-lookup": run_lookup,
     "llama.cpp-lookup": run_llama_lookup,
     "longctx-bytes": run_bytes,
+    "longctx-chosen": run_chosen,
+    "longctx-chosen-8192": run_few,
 }
-"""With words of the answer guessed from the prompt, or without tiles; asked only by name."""
+"""With words guessed from the prompt, without tiles, or chosen keys; asked only by name."""
 
 RUNS: dict[str, Run] = {
     "longctx": run_longctx,
