@@ -17,7 +17,9 @@ from longctx.prompts.question import Citation, Job, Piece, Question, Result, Tas
 from longctx.prompts.template import fill
 
 ABSENT = "Not in the text."
-MAX_QUOTES = 3
+MAX_QUOTES = 5
+# The model copies fewer.
+MOST_COPIED = 3
 EVIDENCE_TOKENS = 240
 # When the model may be asked whether the documents hold the answer: of the question alone, of its
 # answer, and of the answer and its sources without the documents.
@@ -175,6 +177,6 @@ def evidence(pack: Pack, question: str, answer: str) -> Task[tuple[tuple[Citatio
     text = fill("ask_evidence", question=question, answer=answer)
     said = yield Question(pack, text, EVIDENCE_TOKENS, label="finding the place")
     assert said is not None
-    found = [locate(quote, pack) for quote in reply.quotes(said.text, limit=MAX_QUOTES)]
+    found = [locate(quote, pack) for quote in reply.quotes(said.text, limit=MOST_COPIED)]
     kept = tuple(citation for citation in found if citation.span is not None)
     return kept or proof.citations, len(found) - len(kept)

@@ -26,6 +26,13 @@ _NEAR_BEST = 0.8
 _LEAST_SHARED = 0.2
 # And one of several sentences of an answer, which may say nothing, has no proof with less.
 _LEAST_OF_SEVERAL = 0.25
+# An answer of one claim has no more proofs.
+_MOST_OF_ONE = 3
+# A sentence of so many words that goes on after a semicolon makes several claims. So do the items
+# of a list.
+_LONG = 30
+_SEMICOLON, _ITEM = re.compile(r";\s+"), re.compile(r"\n\s*(?=(?:[-*•]|\d+[.)])\s)")
+_LEAST_OF_CLAIM = 4
 # Shorter names of Documents are words, too.
 _SHORTEST_NAME = 5
 # Names, whose capital does not begin a sentence, and numbers that are seldom written as a word.
@@ -52,7 +59,7 @@ def prove(
 ) -> Proof:
     """The Proof of an answer: at most `most` sentences of the Pack.
 
-    Each sentence of the answer has one; an answer of one sentence those that are near the best.
+    Each claim of the answer has one; an answer of one claim those that are near the best.
     With `verbatim` they are among those that hold the answer as it stands, if any do.
     """
     passages = list(passages_of(pack))
@@ -62,13 +69,13 @@ def prove(
         passages = holding or passages
     texts = [one.text for one in passages]
     of_question = relevance(texts, question)
-    claims = [answer[start:end] for start, end in sentences(answer)][:most]
+    claims = _claims(answer)[:most]
     chosen: list[int] = []
     best = 0.0
     for claim in claims:
         both = zip(relevance(texts, claim), of_question, strict=True)
         scores = [_ANSWER_WEIGHT * of_claim + other for of_claim, other in both]
-        order = _best(scores, passages, texts, _named(claim, pack))[:most]
+        order = _best(scores, passages, texts, _named(claim, pack))[: min(most, _MOST_OF_ONE)]
         near = [index for index in order if scores[index] >= _NEAR_BEST * scores[order[0]]]
         told = set(words(claim))
         shared = len(told & {word for index in order[:1] for word in words(texts[index])})
@@ -82,6 +89,17 @@ def prove(
         quote = " ".join(texts[index].split())
         found.setdefault(quote, Citation(quote, "verified", passages[index].span))
     return Proof(tuple(found.values()), best)
+
+
+def _claims(answer: str) -> list[str]:
+    """The sentences of an answer, long ones by their clauses, lists by their items."""
+    found: list[str] = []
+    for start, end in sentences(answer):
+        for item in _ITEM.split(answer[start:end]):
+            clauses = _SEMICOLON.split(item) if len(words(item)) > _LONG else [item]
+            whole = [one for one in clauses if len(words(one)) >= _LEAST_OF_CLAIM]
+            found += whole if len(whole) > 1 else [item]
+    return found
 
 
 def _best(

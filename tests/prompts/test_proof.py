@@ -54,6 +54,22 @@ def test_each_sentence_of_an_answer_has_its_proof():
     ]
 
 
+def test_each_clause_of_a_long_sentence_and_each_item_of_a_list_has_its_proof():
+    duties = (
+        "You must give any other recipients of the work a copy of this licence",
+        "you must cause any modified files to carry prominent notices of your changes",
+        "you must retain all copyright notices in the source form that you distribute",
+    )
+    text = "".join(f"({letter}) {duty}.\n\n" for letter, duty in zip("abc", duties, strict=True))
+    about, prompt = "What must I do?", packed(f"{text}The law of Ulm governs. {LAW}")
+    for answer in ("; and ".join(duties) + ".", "\n".join(f"- {duty}" for duty in duties)):
+        found = quotes(answer, about, prompt)
+        assert [one.split(")")[1].strip(" .") for one in found] == list(duties)
+        assert len(quotes(answer, about, prompt, most=2)) == 2
+    # a short sentence is one claim
+    assert len(quotes("Give a copy; retain notices.", about, prompt, most=1)) == 1
+
+
 def test_what_is_said_of_a_document_is_proved_from_it():
     texts = "The fee is 30 euros.\n", "The fee is high, said to be 40 euros or so.\n"
     documents = [Document(f"part-{n}.txt", text, "prose", str(n)) for n, text in enumerate(texts)]
