@@ -62,9 +62,13 @@ def call(builder: Any, name: str, result: Any, args: list[Any]) -> Any:
 
 
 def prefetch(builder: Any, pointer: Any) -> None:
-    """Have the line of cache at `pointer` brought near, to be read soon."""
-    once = [ir.Constant(I32, of) for of in (0, 3, 1)]
-    call(builder, "llvm.prefetch.p0", ir.VoidType(), [pointer, *once])
+    """Have the line of cache at `pointer` brought near, to be read soon.
+
+    That is to the second level: of what comes to the first a core waits for some twenty lines at
+    once, which are too few to keep the memory busy.
+    """
+    to_second = [ir.Constant(I32, of) for of in (0, 2, 1)]
+    call(builder, "llvm.prefetch.p0", ir.VoidType(), [pointer, *to_second])
 
 
 def place(builder: Any, pointer: Any, offset: Any, kind: Any) -> Any:
