@@ -29,6 +29,7 @@ from longctx.kernels.vectors import (
 _FORM = FORMS.form
 IN_WORD = _FORM.in_word
 PANEL = _FORM.panel
+IN_TILES = _FORM.in_tiles
 # Rows and columns that are transposed at once, as many as there are registers for.
 _SIDE = 16 if IN_WORD == 2 else 8
 _ZERO, _HALF, _HIGH = np.uint32(0), np.uint32(16), np.uint32(0xFFFF0000)
@@ -60,23 +61,26 @@ def lay_out(
     """Lay out a Block of bfloat16 keys and values.
 
     `columns` [BLOCK / PANEL, head_dim / IN_WORD, PANEL] words are those of the keys, `rows`
-    [head_dim / PANEL, BLOCK / IN_WORD, PANEL] those of the values.
+    [head_dim / PANEL, BLOCK / IN_WORD, PANEL] those of the values. The next ones are brought near
+    where products in whole tiles have no time for it.
     """
     width = head_dim // 2
     for i in range(0, BLOCK, _SIDE):
         panel = i // PANEL * (head_dim // IN_WORD) * PANEL + i % PANEL
         for j in range(0, width, _SIDE):
             to = panel + j * (2 // IN_WORD) * PANEL
-            for k in range(i, i + _SIDE):
-                ask_for(next_keys + 4 * (k * width + j))
+            if IN_TILES:
+                for k in range(i, i + _SIDE):
+                    ask_for(next_keys + 4 * (k * width + j))
             _transpose(after(keys, i * width + j), width, after(columns, to))
     if IN_WORD == 2:
         for i in range(0, width, LANES):
             panel = 2 * i // PANEL * (BLOCK // 2) * PANEL + 2 * i % PANEL
             for j in range(BLOCK // 2):
                 one = after(values, 2 * j * width + i)
-                ask_for(next_values + 4 * (2 * j * width + i))
-                ask_for(next_values + 4 * (2 * j * width + width + i))
+                if IN_TILES:
+                    ask_for(next_values + 4 * (2 * j * width + i))
+                    ask_for(next_values + 4 * (2 * j * width + width + i))
                 _interleave(one, after(one, width), after(rows, panel + j * PANEL))
     else:
         for i in range(0, head_dim, LANES):

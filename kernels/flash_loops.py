@@ -15,7 +15,7 @@ import numpy as np
 
 from longctx.kernels.coded_loops import restore_block
 from longctx.kernels.flash_forms import BLOCK, FORMS
-from longctx.kernels.flash_layout import IN_WORD, fill_block, lay_out, lay_out_row
+from longctx.kernels.flash_layout import IN_TILES, IN_WORD, fill_block, lay_out, lay_out_row
 from longctx.kernels.flash_vectors import ROWS, WEIGHED, gather, score, top, weigh
 from longctx.kernels.tiles import begin_tiles, end_tiles
 from longctx.kernels.vectors import LANES, after, floats, take, words
@@ -142,7 +142,9 @@ def _one_unit(
             seen = min(num_keys, limits[row : row + ROWS].max() - start) if torn else BLOCK
             if seen <= 0:
                 continue
-            score(after(rows, row * depth), depth, columns, seen, scores)
+            asks = row == 0 and not IN_TILES
+            some_rows = after(rows, row * depth)
+            score(some_rows, depth, columns, seen, scores, keys + ahead, asks)
             if torn:
                 _hide(scores, limits[row:], start, num_keys)
             # rows that only fill up are not weighed where they come at once
@@ -153,7 +155,8 @@ def _one_unit(
                 if not weigh(mine, factor, LIMIT, of[0], its, of[1]):
                     _raise_peaks(mine, factor, of[0], of[1], of[2], head_dim)
                     weigh(mine, factor, _ANY, of[0], its, of[1])
-            gather(weights, seen, panels, head_dim, after(totals, row * head_dim))
+            some_totals = after(totals, row * head_dim)
+            gather(weights, seen, panels, head_dim, some_totals, values + ahead, asks)
     for row in range(num_rows):
         total = np.float32(0)
         for i in range(LANES):

@@ -28,6 +28,7 @@ from longctx.kernels.vectors import (
     every,
     fma,
     load,
+    prefetch,
     splat,
     store,
     times,
@@ -42,6 +43,8 @@ WEIGHED = _FORM.weighed
 # Of whole vectors, the number in a row of a panel, and how many of them are met at once.
 _VECTORS = _FORM.panel // LANES
 _AT_ONCE = _FORM.vectors
+# Lines of cache that are asked for in a step of a product, so that all steps ask for a Block.
+_LINES = _UNROLLED * _FORM.in_word * _AT_ONCE // 2
 
 
 def _terms() -> list[float]:
@@ -74,11 +77,21 @@ def _quotient(builder: Any, count: Any, size: int) -> Any:
 
 
 def _multiply(
-    builder: Any, rows: Any, stride: Any, depth: Any, columns: Any, out: Any, width: Any, adds: bool
+    builder: Any,
+    rows: Any,
+    stride: Any,
+    depth: Any,
+    columns: Any,
+    out: Any,
+    width: Any,
+    ahead: tuple[Any, Any],
+    adds: bool,
 ) -> None:
     """Multiply ROWS rows, `stride` words apart, of about `depth` words with a panel of columns.
 
-    The products go to the rows of `out`, `width` words apart, or are added to what is there.
+    The products go to the rows of `out`, `width` words apart, or are added to what is there. What
+    lies `ahead`, an address and whether to ask for it, is brought near meanwhile, a share in each
+    step: a core waits for few lines at once, and between two Blocks the memory would rest.
     """
     if _FORM.in_tiles:
         multiply_tiles(builder, rows, stride, depth, columns, out, width, adds)
@@ -92,6 +105,11 @@ def _multiply(
             builder.store(start, to)
         steps = _quotient(builder, depth, _UNROLLED)
         with cgutils.for_range(builder, steps) as loop:
+            with builder.if_then(ahead[1]):
+                turn = builder.add(loop.index, times(builder, steps, first // _AT_ONCE))
+                for line in range(_LINES):
+                    at = times(builder, turn, 64 * _LINES, 64 * line)
+                    prefetch(builder, builder.gep(ahead[0], [at]))
             for step in range(_UNROLLED):
                 word = times(builder, loop.index, _UNROLLED, step)
                 found = {
@@ -109,29 +127,62 @@ def _multiply(
             store(builder, builder.load(to), out, places[at])
 
 
+def _share(builder: Any, ahead: Any, asks: Any, panel: Any, depth: Any) -> tuple[Any, Any]:
+    """Returns where the share of a panel of `depth` words begins, and whether to ask for it."""
+    to_bytes = ir.PointerType(ir.IntType(8))
+    size = times(builder, depth, 64 * _LINES * (_VECTORS // _AT_ONCE) // _UNROLLED)
+    start = builder.add(ahead, builder.mul(panel, size))
+    return builder.inttoptr(start, to_bytes), asks
+
+
 @compiled_in
-def score(typing: Any, queries: Any, depth: Any, keys: Any, num_keys: Any, scores: Any) -> Any:
-    """The products of ROWS queries of `depth` words with the first keys of a Block, or with all."""
+def score(
+    typing: Any,
+    queries: Any,
+    depth: Any,
+    keys: Any,
+    num_keys: Any,
+    scores: Any,
+    ahead: Any,
+    asks: Any,
+) -> Any:
+    """The products of ROWS queries of `depth` words with the first keys of a Block, or with all.
+
+    If it `asks`, the keys at the address `ahead` are brought near.
+    """
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        queries, depth, keys, num_keys, scores = args
+        queries, depth, keys, num_keys, scores, ahead, asks = args
         width = ir.Constant(I64, BLOCK)
         with cgutils.for_range(builder, _quotient(builder, num_keys, _FORM.panel)) as panel:
             at = times(builder, builder.mul(panel.index, depth), _FORM.panel)
             columns = builder.gep(keys, [at])
             out = builder.gep(scores, [times(builder, panel.index, _FORM.panel)])
-            _multiply(builder, queries, depth, depth, columns, out, width, False)
+            share = _share(builder, ahead, asks, panel.index, depth)
+            _multiply(builder, queries, depth, depth, columns, out, width, share, False)
         return context.get_dummy_value()
 
-    return types.void(queries, depth, keys, num_keys, scores), generate
+    return types.void(queries, depth, keys, num_keys, scores, types.intp, types.boolean), generate
 
 
 @compiled_in
-def gather(typing: Any, weights: Any, num_keys: Any, values: Any, head_dim: Any, out: Any) -> Any:
-    """Adds the values of the first keys of a Block, or of all, weighted, to ROWS outputs."""
+def gather(
+    typing: Any,
+    weights: Any,
+    num_keys: Any,
+    values: Any,
+    head_dim: Any,
+    out: Any,
+    ahead: Any,
+    asks: Any,
+) -> Any:
+    """Adds the values of the first keys of a Block, or of all, weighted, to ROWS outputs.
+
+    If it `asks`, the values at the address `ahead` are brought near.
+    """
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        weights, num_keys, values, head_dim, out = args
+        weights, num_keys, values, head_dim, out, ahead, asks = args
         words = BLOCK // _FORM.in_word
         depth = _quotient(builder, num_keys, _FORM.in_word)
         stride = ir.Constant(I64, words)
@@ -139,10 +190,11 @@ def gather(typing: Any, weights: Any, num_keys: Any, values: Any, head_dim: Any,
         with cgutils.for_range(builder, panels) as panel:
             columns = builder.gep(values, [times(builder, panel.index, words * _FORM.panel)])
             to = builder.gep(out, [times(builder, panel.index, _FORM.panel)])
-            _multiply(builder, weights, stride, depth, columns, to, head_dim, True)
+            share = _share(builder, ahead, asks, panel.index, stride)
+            _multiply(builder, weights, stride, depth, columns, to, head_dim, share, True)
         return context.get_dummy_value()
 
-    return types.void(weights, num_keys, values, head_dim, out), generate
+    return types.void(weights, num_keys, values, head_dim, out, types.intp, types.boolean), generate
 
 
 @compiled_in

@@ -27,9 +27,9 @@ with FORMS.forced(sys.argv[1]):
     @njit(void(words, words, words, words, words, words, floats, floats, int64))
     def tile(keys, values, columns, panels, queries, weights, scores, sums, head_dim):
         lay_out(keys, values, head_dim, columns, panels, head_dim, head_dim)
-        score(queries, head_dim, columns, 64, scores)
+        score(queries, head_dim, columns, 64, scores, head_dim, True)
         weigh(scores, float32(1), float32(40), sums, weights, sums)
-        gather(weights, 64, panels, head_dim, scores)
+        gather(weights, 64, panels, head_dim, scores, head_dim, True)
 
 print(*tile.inspect_asm().values())
 """
@@ -101,6 +101,9 @@ def test_every_form_is_made_of_its_instructions(form, tmp_path):
     expected, more = {"amx": (8, 64), "avx512bf16": (256, 32), "avx2": (96, 32)}[form]
     assert expected <= counts.pop(form) < expected + more
     assert all(count < 32 for count in counts.values())
+    # the next Block is asked for, to the second level of cache, and by products that take long
+    assert result.stdout.count("prefetcht1") >= {"amx": 3, "avx512bf16": 32, "avx2": 4}[form]
+    assert "prefetcht0" not in result.stdout
 
 
 @pytest.mark.skipif(not has_flash(), reason="this processor has no form")
