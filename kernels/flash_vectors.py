@@ -84,14 +84,15 @@ def _multiply(
     columns: Any,
     out: Any,
     width: Any,
-    ahead: tuple[Any, Any],
+    ahead: Any,
+    asks: Any,
     adds: bool,
 ) -> None:
     """Multiply ROWS rows, `stride` words apart, of about `depth` words with a panel of columns.
 
-    The products go to the rows of `out`, `width` words apart, or are added to what is there. What
-    lies `ahead`, an address and whether to ask for it, is brought near meanwhile, a share in each
-    step: a core waits for few lines at once, and between two Blocks the memory would rest.
+    The products go to the rows of `out`, `width` words apart, or are added to what is there. If
+    it `asks`, what lies `ahead` is brought near meanwhile, a share in each step: a core waits for
+    few lines at once, and the memory would rest while it multiplies.
     """
     if _FORM.in_tiles:
         multiply_tiles(builder, rows, stride, depth, columns, out, width, adds)
@@ -105,11 +106,11 @@ def _multiply(
             builder.store(start, to)
         steps = _quotient(builder, depth, _UNROLLED)
         with cgutils.for_range(builder, steps) as loop:
-            with builder.if_then(ahead[1]):
+            with builder.if_then(asks):
                 turn = builder.add(loop.index, times(builder, steps, first // _AT_ONCE))
                 for line in range(_LINES):
                     at = times(builder, turn, 64 * _LINES, 64 * line)
-                    prefetch(builder, builder.gep(ahead[0], [at]))
+                    prefetch(builder, builder.gep(ahead, [at]))
             for step in range(_UNROLLED):
                 word = times(builder, loop.index, _UNROLLED, step)
                 found = {
@@ -127,12 +128,11 @@ def _multiply(
             store(builder, builder.load(to), out, places[at])
 
 
-def _share(builder: Any, ahead: Any, asks: Any, panel: Any, depth: Any) -> tuple[Any, Any]:
-    """Returns where the share of a panel of `depth` words begins, and whether to ask for it."""
-    to_bytes = ir.PointerType(ir.IntType(8))
+def _share(builder: Any, ahead: Any, panel: Any, depth: Any) -> Any:
+    """Returns the pointer to what the products with a panel of `depth` words ask for."""
     size = times(builder, depth, 64 * _LINES * (_VECTORS // _AT_ONCE) // _UNROLLED)
     start = builder.add(ahead, builder.mul(panel, size))
-    return builder.inttoptr(start, to_bytes), asks
+    return builder.inttoptr(start, ir.PointerType(ir.IntType(8)))
 
 
 @compiled_in
@@ -158,8 +158,8 @@ def score(
             at = times(builder, builder.mul(panel.index, depth), _FORM.panel)
             columns = builder.gep(keys, [at])
             out = builder.gep(scores, [times(builder, panel.index, _FORM.panel)])
-            share = _share(builder, ahead, asks, panel.index, depth)
-            _multiply(builder, queries, depth, depth, columns, out, width, share, False)
+            share = _share(builder, ahead, panel.index, depth)
+            _multiply(builder, queries, depth, depth, columns, out, width, share, asks, False)
         return context.get_dummy_value()
 
     return types.void(queries, depth, keys, num_keys, scores, types.intp, types.boolean), generate
@@ -190,8 +190,8 @@ def gather(
         with cgutils.for_range(builder, panels) as panel:
             columns = builder.gep(values, [times(builder, panel.index, words * _FORM.panel)])
             to = builder.gep(out, [times(builder, panel.index, _FORM.panel)])
-            share = _share(builder, ahead, asks, panel.index, stride)
-            _multiply(builder, weights, stride, depth, columns, to, head_dim, share, True)
+            share = _share(builder, ahead, panel.index, stride)
+            _multiply(builder, weights, stride, depth, columns, to, head_dim, share, asks, True)
         return context.get_dummy_value()
 
     return types.void(weights, num_keys, values, head_dim, out, types.intp, types.boolean), generate
