@@ -79,6 +79,15 @@ def test_large_rooms_lie_in_large_pages(tiny_model_dir):
         pytest.skip("this system has no large pages")
     config = load_config(tiny_model_dir("qwen2"))
     large = -(_LARGE_BYTES // -(2 * config.num_kv_heads * config.head_dim))
-    for capacity, expected in ((large, True), (large // 64, False)):
-        cache = KVCache(config, capacity, torch.bfloat16)
-        assert {advised(one) for one in (*cache.keys, *cache.values)} == {expected}
+    cache = KVCache(config, large, torch.bfloat16)
+    assert {advised(one) for one in (*cache.keys, *cache.values)} == {True}
+
+
+def test_small_rooms_ask_for_nothing(tiny_model_dir, monkeypatch):
+    config = load_config(tiny_model_dir("qwen2"))
+
+    def fail(*args):
+        raise AssertionError(args)
+
+    monkeypatch.setattr("longctx.runtime.kv_cache.ctypes.CDLL", fail)
+    assert KVCache(config, 1_000, torch.bfloat16).capacity == 1_000
