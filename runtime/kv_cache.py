@@ -29,7 +29,7 @@ class KVCache:
 
     A head's tokens lie one after another, so that any run of tokens is a slice. Beside them lie the
     means of the keys of every whole Block, float32 [G, capacity // BLOCK, D]. Memory is taken from
-    the system as tokens are written: room that is never used costs nothing.
+    the system as tokens are written, a page at a time: room that is never used costs nothing.
 
     With `eights` keys and values are int8: keys come without their bias and are read with it.
     """
