@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
-import sys
 from collections.abc import MutableMapping, Sequence
 
 import torch
@@ -18,18 +16,13 @@ from longctx.runtime.config import ModelConfig
 from longctx.runtime.errors import ModelError
 from longctx.runtime.numerics import Numerics
 
-# A tensor of so many bytes is worth large pages: looking up small ones took a fifth of the time in
-# which a written token reads the keys and values of 32,000 others.
-_LARGE_BYTES = 8 * 2**20
-_SMALL_PAGE, _MADV_HUGEPAGE = 4_096, 14
-
 
 class KVCache:
     """Keys (rotated, not scaled) and values of every layer, each [G, capacity, D].
 
     A head's tokens lie one after another, so that any run of tokens is a slice. Beside them lie the
     means of the keys of every whole Block, float32 [G, capacity // BLOCK, D]. Memory is taken from
-    the system as tokens are written, a page at a time: room that is never used costs nothing.
+    the system as tokens are written: room that is never used costs nothing.
 
     With `eights` keys and values are int8: keys come without their bias and are read with it.
     """
@@ -54,7 +47,8 @@ class KVCache:
         self.length = 0
         self.eights = eights
         self.keys, self.values = (
-            [_room(shape, dtype, pinned=pinned) for _ in range(config.num_layers)] for _ in range(2)
+            [torch.empty(shape, dtype=dtype, pin_memory=pinned) for _ in range(config.num_layers)]
+            for _ in range(2)
         )
         blocks = (config.num_kv_heads, capacity // BLOCK, config.head_dim)
         self.means = [torch.empty(blocks) for _ in range(config.num_layers)]
@@ -106,18 +100,6 @@ class KVCache:
         """Forget the tokens from position `length` on."""
         assert 0 <= length <= self.length, (length, self.length)
         self.length = length
-
-
-def _room(shape: tuple[int, ...], dtype: torch.dtype, *, pinned: bool) -> Tensor:
-    """Returns a tensor that is not filled, in large pages where the system has them."""
-    room = torch.empty(shape, dtype=dtype, pin_memory=pinned)
-    if sys.platform == "linux" and room.is_cpu and room.nbytes >= _LARGE_BYTES and not pinned:
-        first, end = room.data_ptr(), room.data_ptr() + room.nbytes
-        start = first + -first % _SMALL_PAGE
-        # advice: where it is not taken nothing is lost
-        advise = ctypes.CDLL(None).madvise
-        advise(ctypes.c_void_p(start), ctypes.c_size_t(end - start), _MADV_HUGEPAGE)
-    return room
 
 
 def _means(rows: Rows) -> Tensor:

@@ -1,12 +1,8 @@
-import re
-import sys
-from pathlib import Path
-
 import pytest
 import torch
 
 from longctx.runtime.config import load_config
-from longctx.runtime.kv_cache import _LARGE_BYTES, KVCache
+from longctx.runtime.kv_cache import KVCache
 from longctx.runtime.node_memory import NodeMemory
 
 
@@ -60,34 +56,3 @@ def test_memory_of_a_node_is_that_of_its_tokens_and_blocks(tiny_model_dir, monke
     # no Block ends in these
     per_token = config.cache_bytes_per_token(2)
     assert sum(map(len, NodeMemory(one.runs(200, 210)).buffers)) == 10 * per_token
-
-
-def advised(tensor):
-    """Whether the system was asked for large pages where the middle of a tensor lies."""
-    place, inside = tensor.data_ptr() + tensor.nbytes // 2, False
-    for line in Path("/proc/self/smaps").read_text().splitlines():
-        if found := re.match(r"([0-9a-f]+)-([0-9a-f]+) ", line):
-            inside = int(found[1], 16) <= place < int(found[2], 16)
-        elif inside and line.startswith("VmFlags:"):
-            return "hg" in line.split()
-    raise AssertionError("the tensor is nowhere")
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="large pages are asked for on Linux")
-def test_large_rooms_lie_in_large_pages(tiny_model_dir):
-    if not Path("/sys/kernel/mm/transparent_hugepage/enabled").is_file():
-        pytest.skip("this system has no large pages")
-    config = load_config(tiny_model_dir("qwen2"))
-    large = -(_LARGE_BYTES // -(2 * config.num_kv_heads * config.head_dim))
-    cache = KVCache(config, large, torch.bfloat16)
-    assert {advised(one) for one in (*cache.keys, *cache.values)} == {True}
-
-
-def test_small_rooms_ask_for_nothing(tiny_model_dir, monkeypatch):
-    config = load_config(tiny_model_dir("qwen2"))
-
-    def fail(*args):
-        raise AssertionError(args)
-
-    monkeypatch.setattr("longctx.runtime.kv_cache.ctypes.CDLL", fail)
-    assert KVCache(config, 1_000, torch.bfloat16).capacity == 1_000
