@@ -38,7 +38,7 @@ class KeptEdits:
         origin = origin_of(reader, directory)
         # words that are written come of other weights than what is read
         settings = f"{origin.settings}, {reader.numerics}, {reader.decoder.decode_rule}"
-        code = code_digest(patterns=("runtime/proofreading.py",))
+        code = code_digest(patterns=("runtime/proofreading.py", "runtime/reader.py"))
         self._key = "\0".join((origin.digest, settings, code)).encode()
 
     def name(self, token_ids: Sequence[int], least: Sequence[float]) -> str:
